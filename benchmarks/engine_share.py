@@ -1,7 +1,9 @@
-"""How much of a run's wall time is spent inside transformers' `generate`: `python benchmarks/engine_share.py FOLDER`.
+"""How much of a run's wall time is spent inside transformers' `generate`.
 
-Runs the embedded comparison (three models, 100 problems, k = 1024, temperature 1) into FOLDER and prints the share.
-Python's start and the imports of torch and transformers are part of the wall time.
+    python benchmarks/engine_share.py FOLDER [GEN_KWARGS]
+
+Does what `rlvr-harness run --model demo/rlvr --base demo/base -o FOLDER [--gen_kwargs GEN_KWARGS]` does (100 problems,
+k = 1024) and prints the share. The imports of torch and transformers are part of the wall time.
 """
 
 import sys
@@ -11,7 +13,7 @@ from pathlib import Path
 STARTED = time.perf_counter()
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, gen_kwargs: str) -> None:
     """Runs and prints."""
     from transformers.generation.utils import GenerationMixin
 
@@ -30,8 +32,8 @@ def main(folder: Path) -> None:
             spent += time.perf_counter() - started
 
     GenerationMixin.generate = timed
-    law = {"temperature": 1.0, "top_p": 1.0}
-    finished = app.run(parse_spec({**app.DEMO_MODELS, "gen_kwargs": law, "output_path": folder}), quiet=True)
+    models = {"model": "demo/rlvr", "base": "demo/base"}
+    finished = app.run(parse_spec({**models, "gen_kwargs": gen_kwargs, "output_path": folder}), quiet=True)
     wall = time.perf_counter() - STARTED
     sampling = finished.results["run"]["timings"]["sampling"].values()
     samples = sum(cell["samples"] for cell in sampling)
@@ -39,4 +41,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), "".join(sys.argv[2:]))

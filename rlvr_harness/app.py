@@ -20,8 +20,9 @@ from rlvr_harness.records import Problem
 from rlvr_harness.registry import Registry, load_plugins
 from rlvr_harness.requests import Counts, ImportRequest, PromptRequest
 from rlvr_harness.reverifying import verify_again
+from rlvr_harness.run_reader import read_json
 from rlvr_harness.run_spec import RunSpec, identity, parse_named, parse_spec
-from rlvr_harness.run_store import RunStore, read_json
+from rlvr_harness.run_store import RunStore
 from rlvr_harness.running import run_stages
 from rlvr_harness.stages.reporting import write_reports
 

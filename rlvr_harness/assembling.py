@@ -15,7 +15,7 @@ from rlvr_harness.metrics.guessing import ForeignMatches, match_foreign_golds
 from rlvr_harness.preparing import PreparedRun, PreparedTask
 from rlvr_harness.records import Tally
 from rlvr_harness.requests import Counts, ImportRequest
-from rlvr_harness.run_store import read_samples, read_verdicts
+from rlvr_harness.run_reader import count_verdicts, read_texts
 from rlvr_harness.stages.measuring import Fairness, ModelTallies, TaskTallies, measure_task
 from rlvr_harness.stages.tallying import TextCounts, count_answers, count_texts, tally_verdicts
 
@@ -105,8 +105,8 @@ def _truncation_warning(role: str, texts: TextCounts, max_gen_toks: int) -> list
 
 def _tally(prepared: PreparedRun, task: PreparedTask, folder: Path, role: str) -> tuple[ModelTallies, TextCounts]:
     ids = [problem.problem_id for problem in task.prompted.problems]
-    verdicts = list(read_verdicts(folder, task.name, role, task.verifier.name))
-    texts = count_texts(read_samples(folder, task.name, role))
+    verdicts = count_verdicts(folder, task.name, role, task.verifier.name)
+    texts = count_texts(read_texts(folder, task.name, role))
     answers = count_answers(verdicts)
     tallies = ModelTallies(
         role=role,

@@ -15,7 +15,8 @@ from rlvr_harness.planning import Plan, work_units
 from rlvr_harness.preparing import PreparedTask
 from rlvr_harness.progress import Progress
 from rlvr_harness.records import Outcome, Problem, Sample, Verdict
-from rlvr_harness.run_store import RunStore, read_samples, read_verdicts, sample_keys
+from rlvr_harness.run_reader import read_samples, read_verdicts, sample_keys
+from rlvr_harness.run_store import RunStore
 from rlvr_harness.stages.sampling import all_identical, sample_units
 from rlvr_harness.stages.verifying import VerifierPool
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 import json
 from collections.abc import Mapping
@@ -85,7 +84,17 @@ class Verdict:
 
     def for_index(self, index: int) -> Verdict:
         """The same verdict for another sample of the problem that has the same text or answer."""
-        return dataclasses.replace(self, index=index)
+        return Verdict(self.problem_id, index, self.outcome, self.answer, self.reason, self.seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictCount:
+    """How many samples of a problem have this outcome and this answer."""
+
+    problem_id: str
+    outcome: Outcome
+    answer: str | None
+    count: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ from rlvr_harness.metrics.disagreement import PairedCounts, disagreement_rate, p
 from rlvr_harness.planning import SampleKey
 from rlvr_harness.records import Outcome, Problem, Verdict
 from rlvr_harness.registry import Registry
-from rlvr_harness.run_store import RunStore, read_json, read_problems, read_samples, read_verdicts
+from rlvr_harness.run_reader import read_json, read_problems, read_samples, read_verdicts
+from rlvr_harness.run_store import RunStore
 from rlvr_harness.stages.verifying import VerifierPool
 
 CASES_LISTED = 10_000

@@ -1,4 +1,4 @@
-"""The only writer of the run folder, and its reader.
+"""The only writer of the run folder; `run_reader` reads it.
 
 Parts are zstd Parquet, written under a temporary name, fsynced and renamed, so a reader never meets half a file. A run
 that is killed loses at most what was appended in the last `COMMIT_EVERY_S` seconds.
@@ -12,7 +12,7 @@ import json
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -24,12 +24,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rlvr_harness.errors import RunFolderError
-from rlvr_harness.planning import SampleKey
-from rlvr_harness.records import FinishReason, Outcome, Problem, Sample, Verdict
+from rlvr_harness.records import Problem, Sample, Verdict
 
 SCHEMA = "rlvr-harness/run/1"
 COMMIT_EVERY_S = 2.0
 Columns = Mapping[str, pa.DataType]
+Row = tuple[Any, ...]
+"""Values in the order of the columns."""
 SAMPLE_SCHEMA: Columns = {
     "problem_id": pa.string(),
     "index": pa.int32(),
@@ -62,7 +63,7 @@ class RunStore:
         """Creates the folder where needed and takes its lock; raises RunFolderError when another process has it."""
         self.folder = folder
         self._clock = clock
-        self._pending: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        self._pending: dict[str, list[Row]] = defaultdict(list)
         self._columns: dict[str, Columns] = {}
         self._oldest: float | None = None
         self._next_part: dict[str, int] = {}
@@ -100,49 +101,43 @@ class RunStore:
     def write_problems(self, task: str, problems: Sequence[Problem]) -> None:
         """problems/<task>.parquet."""
         rows = [
-            {
-                "problem_id": problem.problem_id,
-                "prompt": problem.prompt,
-                "reference": problem.reference,
-                "metadata": json.dumps(dict(problem.metadata), ensure_ascii=False, default=str),
-            }
+            (
+                problem.problem_id,
+                problem.prompt,
+                problem.reference,
+                json.dumps(dict(problem.metadata), ensure_ascii=False, default=str),
+            )
             for problem in problems
         ]
-        self._write_table(self.folder / "problems" / f"{_escape(task)}.parquet", rows, PROBLEM_SCHEMA)
+        self._write_table(self.folder / "problems" / f"{escape(task)}.parquet", rows, PROBLEM_SCHEMA)
 
     def append_samples(self, samples: Iterable[Sample]) -> None:
         """Adds samples; they are on disk at the next commit."""
         for sample in samples:
-            self._append(
-                f"samples/{_escape(sample.task)}/{_escape(sample.model)}",
-                SAMPLE_SCHEMA,
-                {
-                    "problem_id": sample.problem_id,
-                    "index": sample.index,
-                    "seed": sample.seed,
-                    "text": sample.text,
-                    "finish_reason": sample.finish_reason.value,
-                    "n_tokens": sample.n_tokens,
-                    "logprob_sum": sample.logprob_sum,
-                },
+            row = (
+                sample.problem_id,
+                sample.index,
+                sample.seed,
+                sample.text,
+                sample.finish_reason.value,
+                sample.n_tokens,
+                sample.logprob_sum,
             )
+            self._append(f"samples/{escape(sample.task)}/{escape(sample.model)}", SAMPLE_SCHEMA, row)
 
     def append_verdicts(self, task: str, model: str, verifier: str, verdicts: Iterable[Verdict]) -> None:
         """Adds verdicts; they are on disk at the next commit."""
-        folder = f"verdicts/{_escape(task)}/{_escape(model)}/{_escape(verifier)}"
+        folder = f"verdicts/{escape(task)}/{escape(model)}/{escape(verifier)}"
         for verdict in verdicts:
-            self._append(
-                folder,
-                VERDICT_SCHEMA,
-                {
-                    "problem_id": verdict.problem_id,
-                    "index": verdict.index,
-                    "outcome": verdict.outcome.value,
-                    "answer": verdict.answer,
-                    "reason": verdict.reason,
-                    "seconds": verdict.seconds,
-                },
+            row = (
+                verdict.problem_id,
+                verdict.index,
+                verdict.outcome.value,
+                verdict.answer,
+                verdict.reason,
+                verdict.seconds,
             )
+            self._append(folder, VERDICT_SCHEMA, row)
 
     def commit_if_due(self) -> None:
         """Commits when the oldest pending row has waited `COMMIT_EVERY_S`."""
@@ -157,14 +152,18 @@ class RunStore:
             del self._pending[folder]
         self._oldest = None
 
-    def _append(self, folder: str, columns: Columns, row: dict[str, Any]) -> None:
+    def _append(self, folder: str, columns: Columns, row: Row) -> None:
         if self._oldest is None:
             self._oldest = self._clock()
         self._columns[folder] = columns
         self._pending[folder].append(row)
 
-    def _write_table(self, path: Path, rows: list[dict[str, Any]], columns: Columns) -> None:
-        table = pa.Table.from_pylist(rows, pa.schema(list(columns.items())))
+    def _write_table(self, path: Path, rows: Sequence[Row], columns: Columns) -> None:
+        values = zip(*rows, strict=True) if rows else ((),) * len(columns)
+        table = pa.table(
+            [pa.array(column, kind) for column, kind in zip(values, columns.values(), strict=True)],
+            schema=pa.schema(list(columns.items())),
+        )
         self._replace(path, lambda target: pq.write_table(table, target, compression="zstd", write_page_checksum=True))
 
     def _part_number(self, folder: str) -> int:
@@ -190,88 +189,8 @@ class RunStore:
                 os.close(directory)
 
 
-def read_json(folder: Path, name: str) -> dict[str, Any]:
-    """A JSON file of a run folder; raises RunFolderError when it is missing or damaged."""
-    path = folder / name
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise RunFolderError(f"{folder} holds no {name}; is it a run folder, and has the run got that far?") from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise RunFolderError(f"{path} cannot be read: {error}") from error
-    if not isinstance(content, dict):
-        raise RunFolderError(f"{path} is damaged: not a JSON object")
-    return content
-
-
-def read_problems(folder: Path, task: str) -> list[Problem]:
-    """The problems of a task as they were sampled, without their stop strings."""
-    path = folder / "problems" / f"{_escape(task)}.parquet"
-    return [
-        Problem(task, row["problem_id"], row["prompt"], row["reference"], metadata=json.loads(row["metadata"]))
-        for row in _rows(path.parent, list(PROBLEM_SCHEMA), path.name)
-    ]
-
-
-def read_samples(folder: Path, task: str, model: str) -> Iterator[Sample]:
-    """Every stored sample, part by part, the first of each (problem_id, index)."""
-    seen: set[SampleKey] = set()
-    for row in _rows(folder / "samples" / _escape(task) / _escape(model), SAMPLE_SCHEMA):
-        key = (row["problem_id"], row["index"])
-        if key in seen:
-            continue
-        seen.add(key)
-        yield Sample(
-            task,
-            model,
-            row["problem_id"],
-            row["index"],
-            row["seed"],
-            row["text"],
-            FinishReason(row["finish_reason"]),
-            row["n_tokens"],
-            row["logprob_sum"],
-        )
-
-
-def sample_keys(folder: Path, task: str, model: str) -> set[SampleKey]:
-    """(problem_id, index) of every stored sample."""
-    rows = _rows(folder / "samples" / _escape(task) / _escape(model), ("problem_id", "index"))
-    return {(row["problem_id"], row["index"]) for row in rows}
-
-
-def read_verdicts(folder: Path, task: str, model: str, verifier: str) -> Iterator[Verdict]:
-    """The settled verdict of each stored (problem_id, index): the last one that is not void, else the void one."""
-    settled: dict[SampleKey, Verdict] = {}
-    for row in _rows(folder / "verdicts" / _escape(task) / _escape(model) / _escape(verifier), VERDICT_SCHEMA):
-        verdict = Verdict(
-            row["problem_id"],
-            row["index"],
-            Outcome(row["outcome"]),
-            row["answer"],
-            row["reason"],
-            row["seconds"],
-        )
-        key = (verdict.problem_id, verdict.index)
-        if key not in settled or verdict.outcome is not Outcome.VOID:
-            settled[key] = verdict
-    yield from settled.values()
-
-
-def _rows(folder: Path, columns: Collection[str], pattern: str = "part-*.parquet") -> Iterator[dict[str, Any]]:
-    for path in sorted(folder.glob(pattern)):
-        try:
-            with pq.ParquetFile(path, page_checksum_verification=True) as part:
-                if missing := set(columns) - set(part.schema_arrow.names):
-                    raise pa.ArrowInvalid(f"it lacks {', '.join(sorted(missing))}")
-                for batch in part.iter_batches(batch_size=4096, columns=list(columns)):
-                    yield from batch.to_pylist()
-        except (pa.ArrowInvalid, OSError) as error:
-            raise RunFolderError(f"{path} is damaged ({error}); delete it and run `rlvr-harness resume`") from error
-
-
 @cache
-def _escape(name: str) -> str:
+def escape(name: str) -> str:
     """One path component: letters, digits and . _ - : as they are. `a/b` -> `a%2Fb`, `..` -> `%2E%2E`."""
     return quote(name, safe=":") if name.strip(".") else "%2E" * len(name)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shlex
 import sys
 import time
@@ -32,7 +33,7 @@ def run_stages(prepared: PreparedRun, folder: Path, earlier: Mapping[str, Any] |
     """Samples and verifies every model, then writes results.json; `earlier` is the run.json of an earlier part."""
     started = time.perf_counter()
     hooks = prepared.registry.hooks
-    with RunStore(folder) as store, _resume_hint(folder):
+    with RunStore(folder) as store, _resume_hint(folder), _imports_left_to_rest():
         record = _start(prepared, store, earlier)
         hooks.run_started(spec=prepared.spec.as_data(), run_dir=folder)
         for role in prepared.requests:
@@ -45,6 +46,16 @@ def run_stages(prepared: PreparedRun, folder: Path, earlier: Mapping[str, Any] |
         store.write_json("results.json", results)
     hooks.run_finished(results=results, run_dir=folder)
     return results
+
+
+@contextmanager
+def _imports_left_to_rest() -> Iterator[None]:
+    """Keeps the garbage collector off what is loaded by now: walking torch's modules takes 0.2 s each time."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _start(prepared: PreparedRun, store: RunStore, earlier: Mapping[str, Any] | None) -> dict[str, Any]:

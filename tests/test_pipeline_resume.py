@@ -9,7 +9,7 @@ import time
 import pytest
 
 from rlvr_harness.records import Outcome
-from rlvr_harness.run_store import read_json, read_samples, read_verdicts
+from rlvr_harness.run_reader import read_json, read_samples, read_verdicts
 
 K = 1024
 """Samples of a problem: enough that sampling lasts for several commits."""

@@ -7,7 +7,8 @@ import pytest
 from rlvr_harness import FinishReason, Outcome, Problem, RunFolderError, Sample, Verdict
 from rlvr_harness.registry import load_plugins
 from rlvr_harness.reverifying import compare, verify_again
-from rlvr_harness.run_store import RunStore, read_verdicts
+from rlvr_harness.run_reader import read_verdicts
+from rlvr_harness.run_store import RunStore
 
 
 class Second:

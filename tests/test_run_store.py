@@ -2,9 +2,11 @@ import errno
 import json
 import math
 import os
+import random
 import resource
 import subprocess
 import sys
+from collections import Counter
 from contextlib import contextmanager
 
 import pyarrow.parquet as pq
@@ -12,16 +14,8 @@ import pytest
 
 from rlvr_harness.errors import RunFolderError
 from rlvr_harness.records import FinishReason, Outcome, Problem, Sample, Verdict
-from rlvr_harness.run_store import (
-    COMMIT_EVERY_S,
-    SAMPLE_SCHEMA,
-    VERDICT_SCHEMA,
-    RunStore,
-    read_json,
-    read_samples,
-    read_verdicts,
-    sample_keys,
-)
+from rlvr_harness.run_reader import count_verdicts, read_json, read_samples, read_texts, read_verdicts, sample_keys
+from rlvr_harness.run_store import COMMIT_EVERY_S, SAMPLE_SCHEMA, VERDICT_SCHEMA, RunStore
 
 
 class Clock:
@@ -54,6 +48,10 @@ def store_verdicts(folder, *verdicts):
     for each in verdicts:
         with RunStore(folder) as store:
             store.append_verdicts("t", "base", "math", [each])
+
+
+def stored_verdicts(folder):
+    return list(read_verdicts(folder, "t", "base", "math"))
 
 
 def files(folder):
@@ -208,6 +206,34 @@ def test_a_later_verdict_settles_a_void_one(tmp_path):
 def test_a_later_void_never_unsettles_a_verdict(tmp_path):
     store_verdicts(tmp_path, verdict(0), verdict(0, Outcome.VOID, None, "worker_lost"))
     assert list(read_verdicts(tmp_path, "t", "base", "math")) == [verdict(0)]
+
+
+def test_verdicts_are_counted_as_they_are_read_whatever_their_order(tmp_path):
+    rng = random.Random(0)
+    outcomes = (Outcome.RIGHT, Outcome.WRONG, Outcome.VOID)
+    with RunStore(tmp_path) as store:
+        for _ in range(40):
+            rows = [verdict(rng.randrange(30), rng.choice(outcomes), rng.choice(["1", "2", None])) for _ in range(20)]
+            store.append_verdicts("t", "base", "math", rows)
+            store.commit()
+    read = Counter((v.outcome, v.answer if v.outcome is not Outcome.VOID else None) for v in stored_verdicts(tmp_path))
+    counted = Counter()
+    for each in count_verdicts(tmp_path, "t", "base", "math"):
+        counted[each.outcome, each.answer if each.outcome is not Outcome.VOID else None] += each.count
+    assert counted == read
+    assert counted.total() == 30
+
+
+def test_no_verdicts_are_counted_where_none_are_stored(tmp_path):
+    assert count_verdicts(tmp_path, "t", "base", "math") == []
+
+
+def test_texts_come_once_per_index_the_first_one(tmp_path):
+    with RunStore(tmp_path) as store:
+        store.append_samples([sample(0, text="first")])
+        store.commit()
+        store.append_samples([sample(0, text="second"), sample(1, finish_reason=FinishReason.LENGTH)])
+    assert list(read_texts(tmp_path, "t", "base")) == [("p", "first", "stop", 3), ("p", "text 1", "length", 3)]
 
 
 def test_verdicts_of_two_verifiers_lie_apart(tmp_path):

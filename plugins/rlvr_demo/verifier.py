@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from itertools import islice
 
@@ -81,22 +80,24 @@ def find_fault(trace: Trace, numbers: Sequence[int], target: int) -> str | None:
     """The first of wrong_number_of_steps, number_not_available, wrong_arithmetic, wrong_target; None for a solution."""
     if len(trace) != len(numbers) - 1:
         return "wrong_number_of_steps"
-    available = Counter(numbers)
+    available = list(numbers)
     for step in trace:
-        operands = Counter((step.left, step.right))
-        if not operands <= available:
-            return "number_not_available"
+        for operand in (step.left, step.right):
+            if operand not in available:
+                return "number_not_available"
+            available.remove(operand)
         if calculate(step.left, step.operator, step.right) != step.result:
             return "wrong_arithmetic"
-        available = available - operands + Counter([step.result])
+        available.append(step.result)
     return None if trace[-1].result == target else "wrong_target"
 
 
 def canonical(trace: Trace) -> str:
     """The steps as one line, the larger operand of + and * first: `4 + 12 = 16` and `12 + 4 = 16` are one answer."""
     return "; ".join(
-        str(step._replace(left=max(step[0], step[2]), right=min(step[0], step[2])) if step.operator in "+*" else step)
+        f"{right} {operator} {left} = {result}" if operator in "+*" and left < right else str(step)
         for step in trace
+        for left, operator, right, result in (step,)
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import logging
 import multiprocessing
@@ -185,7 +184,8 @@ def _verify(verifier: Verifier, problem: Problem, sample: Sample) -> Verdict:
 def _checked(verdict: object, started: float) -> Verdict:
     if not isinstance(verdict, Verdict):
         raise TypeError(f"verify returned {type(verdict).__name__}, not a Verdict")
-    return dataclasses.replace(verdict, seconds=time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    return Verdict(verdict.problem_id, verdict.index, verdict.outcome, verdict.answer, verdict.reason, seconds)
 
 
 def _worker_pool(workers: int, memory_mb: int) -> Any:
