@@ -2,6 +2,7 @@
 
 from rlvr_harness.contracts import (
     AnswerVerifier,
+    ComparableProfile,
     Importer,
     LoadedTask,
     Metric,
@@ -46,6 +47,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AnswerVerifier",
+    "ComparableProfile",
     "Counts",
     "FinishReason",
     "HarnessError",

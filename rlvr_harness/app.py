@@ -124,7 +124,7 @@ def _check_same_spec(folder: Path, earlier: Mapping[str, Any], spec: RunSpec) ->
 
 def _run(spec: RunSpec, folder: Path, earlier: Mapping[str, Any] | None, quiet: bool) -> Finished:
     registry = load_plugins(spec.without)
-    prepared = prepare(spec, registry, threads=(earlier or {}).get("threads"))
+    prepared = prepare(spec, registry, earlier)
     if not quiet:
         print(*plan_lines(prepared), *prepared.notes, sep="\n", file=sys.stderr, flush=True)
     results = run_stages(prepared, folder, earlier, quiet)

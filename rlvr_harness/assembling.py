@@ -11,12 +11,13 @@ from typing import Any
 from rlvr_harness import provenance
 from rlvr_harness.contracts import AnswerVerifier, Metric
 from rlvr_harness.errors import PluginError, TooFewSamples
+from rlvr_harness.fairness import Fairness
 from rlvr_harness.metrics.guessing import ForeignMatches, match_foreign_golds
 from rlvr_harness.preparing import PreparedRun, PreparedTask
 from rlvr_harness.records import Tally
 from rlvr_harness.requests import Counts, ImportRequest
 from rlvr_harness.run_reader import count_verdicts, read_texts
-from rlvr_harness.stages.measuring import Fairness, ModelTallies, TaskTallies, measure_task
+from rlvr_harness.stages.measuring import ModelTallies, TaskTallies, measure_task
 from rlvr_harness.stages.tallying import TextCounts, count_answers, count_texts, tally_verdicts
 
 SCHEMA = "rlvr-harness/results/1"
@@ -79,6 +80,7 @@ def _measure(prepared: PreparedRun, task: PreparedTask, folder: Path, record: Ma
         tallies, texts = _tally(prepared, task, folder, role)
         models.append(tallies)
         warnings += _truncation_warning(role, texts, task.law.max_gen_toks)
+    warnings += _general(record) + prepared.fairness.warnings(task.name)
     return measure_task(
         TaskTallies(
             task=task.name,
@@ -87,7 +89,8 @@ def _measure(prepared: PreparedRun, task: PreparedTask, folder: Path, record: Ma
             seed=prepared.spec.seed,
             chances=loaded.chance,
             chance_label=loaded.chance_label,
-            fairness=Fairness(same_prompt=True, same_sampling=True, warnings=tuple(warnings + _general(record))),
+            fairness=Fairness(warnings=tuple(dict.fromkeys(warnings))),
+            fairness_of={role: prepared.fairness.of(task.name, roles[0], role) for role in roles},
         )
     )
 

@@ -128,6 +128,25 @@ class ModelProfile(Protocol):
         """Length of the prompt in tokens, special tokens included."""
 
 
+@runtime_checkable
+class ComparableProfile(Protocol):
+    """A profile that also tells what must be alike between the models of a run; its sampler obeys `eos_tokens`.
+
+    `eos_tokens` are the tokens that the checkpoint declares an end, as text. `dtype` is the precision that the request
+    leads to ("bfloat16"), `quantization` the method that the weights are stored in; None where unknown, or none.
+    """
+
+    eos_tokens: tuple[str, ...]
+    dtype: str | None
+    quantization: str | None
+
+    def has_token(self, token: str) -> bool:
+        """Whether the tokenizer has this text as one token."""
+
+    def token_ids(self, prompt: str) -> Sequence[int]:
+        """The prompt as the model will see it, special tokens included."""
+
+
 class OpenModel(Protocol):
     """One model, loaded and ready. Close it before opening the next."""
 

@@ -44,7 +44,7 @@ class Cell:
     def sample(self, model: OpenModel, plan: Plan, rows: int, pool: VerifierPool) -> Speed:
         """Draws every missing sample, in units of `rows`, and has all of them verified; returns when both are done."""
         speed = Speed()
-        problems = self.task.prompted.problems
+        problems = self.task.prompted.problems_for(self.role)
         wanted = {problem.problem_id: plan.samples_wanted(problem.problem_id, None) for problem in problems}
         done = sample_keys(self.store.folder, self.task.name, self.role)
         self.verify_stored(pool)
@@ -71,7 +71,7 @@ class Cell:
     def is_complete(self, plan: Plan) -> bool:
         """Whether every sample that the plan wants is stored."""
         done = sample_keys(self.store.folder, self.task.name, self.role)
-        ids = [problem.problem_id for problem in self.task.prompted.problems]
+        ids = [problem.problem_id for problem in self.task.prompted.problems_for(self.role)]
         return all((i, index) in done for i in ids for index in range(plan.samples_wanted(i, None)))
 
     def verify_stored(self, pool: VerifierPool) -> None:
@@ -82,7 +82,7 @@ class Cell:
             for verdict in read_verdicts(self.store.folder, self.task.name, self.role, verifier)
             if verdict.outcome is not Outcome.VOID
         }
-        by_id = {problem.problem_id: problem for problem in self.task.prompted.problems}
+        by_id = {problem.problem_id: problem for problem in self.task.prompted.problems_for(self.role)}
         stored = read_samples(self.store.folder, self.task.name, self.role)
         for chunk in _chunks(sample for sample in stored if (sample.problem_id, sample.index) not in settled):
             self._submit(pool, chunk, by_id)

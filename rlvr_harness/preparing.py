@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from rlvr_harness import presets, provenance
+from rlvr_harness.comparing import Conditions, decide
 from rlvr_harness.contracts import ModelProfile, Sampler, Task, Verifier
 from rlvr_harness.demo_models import resolve_path
 from rlvr_harness.errors import UnknownName, UsageError
+from rlvr_harness.fairness import Decision
 from rlvr_harness.lm_eval_bridge import LmEvalTask, YamlTask, is_lm_eval_task
 from rlvr_harness.planning import FixedPlan, estimate_cost
 from rlvr_harness.profiles import PromptProfile, find_profile
 from rlvr_harness.registry import Registry
 from rlvr_harness.requests import ModelRequest, PromptRequest, SamplingLaw
 from rlvr_harness.run_spec import DEFAULT_MAX_GEN_TOKS, SAMPLING_DEFAULTS, RunSpec
-from rlvr_harness.stages.prompting import CompletionBudget, PromptedTask, prompt_task
+from rlvr_harness.stages.prompting import ChatUse, CompletionBudget, PromptedTask, prompt_task
 
 
 @dataclass(frozen=True)
@@ -47,23 +49,22 @@ class PreparedRun:
     requests: Mapping[str, ModelRequest]
     profiles: Mapping[str, ModelProfile]
     tasks: Sequence[PreparedTask]
+    fairness: Decision
 
     @property
     def notes(self) -> list[str]:
         """What the user should know before sampling, one line each."""
-        notes = [note for task in self.tasks for note in task.prompted.notes]
-        if len({profile.tokenizer_hash for profile in self.profiles.values()}) > 1:
-            notes.append("the models have different tokenizers: the same max_gen_toks is not the same length of text")
-        return notes
+        lowered = [note for task in self.tasks for note in task.prompted.notes]
+        return list(dict.fromkeys(lowered + [finding.text for finding in self.fairness.findings]))
 
 
-def prepare(spec: RunSpec, registry: Registry, threads: int | None = None) -> PreparedRun:
-    """Resolves and checks the spec. `threads`: those of an earlier part of the run, kept when it is resumed."""
+def prepare(spec: RunSpec, registry: Registry, earlier: Mapping[str, Any] | None = None) -> PreparedRun:
+    """Resolves and checks the spec. `earlier`: run.json of a run that goes on, whose decisions are kept."""
     sampler: Sampler = registry.get("sampler", spec.sampler)
     profile = find_profile(spec.prompt)
     wanted = presets.tasks_of(spec)
     tasks = [find_task(registry, name, spec.include_path) for name in wanted]
-    threads = spec.threads or threads or provenance.free_cores()
+    threads = spec.threads or (earlier or {}).get("threads") or provenance.free_cores()
     requests = {role: _model_request(spec, role, path, threads) for role, path in spec.models.items()}
     profiles = {role: sampler.profile(request) for role, request in requests.items()}
     prompt_request = PromptRequest(
@@ -74,11 +75,11 @@ def prepare(spec: RunSpec, registry: Registry, threads: int | None = None) -> Pr
         system_instruction=spec.system_instruction,
         profile=profile,
     )
+    chat = ChatUse(spec.apply_chat_template or profile.chat, plain_where_missing=spec.allow_unfair)
     budget = CompletionBudget(spec.gen_kwargs.get("max_gen_toks"), DEFAULT_MAX_GEN_TOKS)
     prepared = []
     for task in tasks:
         _check_wording(task, profile)
-        chat = spec.apply_chat_template or profile.chat
         prompted = prompt_task(task, prompt_request, profiles, chat, budget)
         law = SamplingLaw(**{**SAMPLING_DEFAULTS, **spec.gen_kwargs, "max_gen_toks": prompted.max_gen_toks})
         if prompted.loaded.image_field and not getattr(sampler, "reads_images", False):
@@ -86,7 +87,11 @@ def prepare(spec: RunSpec, registry: Registry, threads: int | None = None) -> Pr
         n = wanted[task.name] or spec.samples_per_problem
         verifier = _verifier(registry, prompted, spec)
         prepared.append(PreparedTask(prompted, verifier, law, FixedPlan(n), min(spec.k, n)))
-    return PreparedRun(spec, registry, sampler, requests, profiles, prepared)
+    args = {role: request.args for role, request in requests.items()}
+    conditions = Conditions(profiles, args, [task.prompted for task in prepared], chat.wanted)
+    fair = decide(conditions, earlier, spec.allow_unfair)
+    requests = {role: dataclasses.replace(request, eos_tokens=fair.eos_tokens) for role, request in requests.items()}
+    return PreparedRun(spec, registry, sampler, requests, profiles, prepared, fair)
 
 
 def find_task(registry: Registry, name: str, include_path: Path | None = None) -> Task:

@@ -55,7 +55,11 @@ class SamplingLaw:
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
-    """What a sampler needs to open one model. `args` are the sampler's own, as in `--model_args`."""
+    """What a sampler needs to open one model. `args` are the sampler's own, as in `--model_args`.
+
+    `eos_tokens`: the tokens to stop at, as text, in place of those the checkpoint declares; None: the declared ones.
+    Only a sampler whose profiles are `ComparableProfile`s is given them.
+    """
 
     role: str
     path: str
@@ -65,6 +69,7 @@ class ModelRequest:
     threads: int | None = None
     trust_remote_code: bool = False
     allow_pickle: bool = False
+    eos_tokens: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,8 +69,8 @@ def verify_again(folder: Path, registry: Registry, verifier: str | None, workers
     with RunStore(folder) as store:
         for task, facts in record["tasks"].items():
             judge: Verifier = registry.get("verifier", verifier or facts["verifier"])
-            problems = {problem.problem_id: problem for problem in read_problems(folder, task)}
             for role in record["models"]:
+                problems = {problem.problem_id: problem for problem in read_problems(folder, task, role)}
                 with VerifierPool(judge, workers) as pool:
                     _judge(store, task, role, pool, (judge.name, problems))
                 if judge.name != facts["verifier"]:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from rlvr_harness.errors import RunFolderError
 from rlvr_harness.planning import SampleKey
 from rlvr_harness.records import FinishReason, Outcome, Problem, Sample, Verdict, VerdictCount
-from rlvr_harness.run_store import PROBLEM_SCHEMA, SAMPLE_SCHEMA, VERDICT_SCHEMA, escape
+from rlvr_harness.run_store import PROBLEM_SCHEMA, SAMPLE_SCHEMA, VERDICT_SCHEMA, escape, problems_file
 
 TEXT_COLUMNS = ("problem_id", "index", "text", "finish_reason", "n_tokens")
 COUNTED_COLUMNS = ("problem_id", "index", "outcome", "answer")
@@ -36,9 +36,10 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
     return content
 
 
-def read_problems(folder: Path, task: str) -> list[Problem]:
-    """The problems of a task as they were sampled, without their stop strings."""
-    path = folder / "problems" / f"{escape(task)}.parquet"
+def read_problems(folder: Path, task: str, role: str | None = None) -> list[Problem]:
+    """The problems of a task as they were sampled, by this model where it had prompts of its own; no stop strings."""
+    own = problems_file(folder, task, role)
+    path = own if own.is_file() else problems_file(folder, task)
     return [
         Problem(task, row["problem_id"], row["prompt"], row["reference"], metadata=json.loads(row["metadata"]))
         for row in _rows(path.parent, list(PROBLEM_SCHEMA), path.name)

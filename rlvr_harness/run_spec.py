@@ -121,6 +121,7 @@ class RunSpec(BaseModel):
     threads: int | None = Field(None, ge=1, description="CPU threads of the engine (default: free cores)")
     trust_remote_code: bool = Field(False, description="run Python code that ships inside the checkpoint")
     allow_pickle: bool = Field(False, description="load weights that are not safetensors (pickle can run code)")
+    allow_unfair: bool = Field(False, description="compare models whose prompts, stop rules or precision differ")
     without: Names = Field(default_factory=list, description="plugins to leave out, comma-separated")
     output_path: Path | None = Field(None, description="run folder (default: runs/<model>-vs-<base>)")
 

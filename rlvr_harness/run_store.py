@@ -98,8 +98,8 @@ class RunStore:
         text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
         self._replace(self.folder / name, lambda path: path.write_text(text + "\n", encoding="utf-8"))
 
-    def write_problems(self, task: str, problems: Sequence[Problem]) -> None:
-        """problems/<task>.parquet."""
+    def write_problems(self, task: str, problems: Sequence[Problem], role: str | None = None) -> None:
+        """problems/<task>.parquet; problems/<task>@<role>.parquet for a model that is given prompts of its own."""
         rows = [
             (
                 problem.problem_id,
@@ -109,7 +109,7 @@ class RunStore:
             )
             for problem in problems
         ]
-        self._write_table(self.folder / "problems" / f"{escape(task)}.parquet", rows, PROBLEM_SCHEMA)
+        self._write_table(problems_file(self.folder, task, role), rows, PROBLEM_SCHEMA)
 
     def append_samples(self, samples: Iterable[Sample]) -> None:
         """Adds samples; they are on disk at the next commit."""
@@ -187,6 +187,11 @@ class RunStore:
                 os.fsync(directory)
             finally:
                 os.close(directory)
+
+
+def problems_file(folder: Path, task: str, role: str | None = None) -> Path:
+    """Where a task's problems lie; `role` for a model that is given prompts of its own."""
+    return folder / "problems" / f"{escape(task)}{f'@{role}' if role else ''}.parquet"
 
 
 @cache

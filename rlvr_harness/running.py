@@ -80,12 +80,15 @@ def _start(prepared: PreparedRun, store: RunStore, earlier: Mapping[str, Any] | 
         "git_commit": provenance.git_commit(),
         "hardware": provenance.hardware(),
         "notes": prepared.notes,
+        "fairness": prepared.fairness.as_data(),
     }
     record.setdefault("models", {})
     record.setdefault("rows_per_unit", {})
     record.setdefault("status", {})
     for task in prepared.tasks:
         store.write_problems(task.name, task.prompted.problems)
+        for role, problems in task.prompted.variants.items():
+            store.write_problems(task.name, problems, role)
     record["status"]["prompting"] = "done"
     store.write_run(record)
     return record

@@ -20,20 +20,10 @@ LAYERS = (
     {"cli"},
     {"app", "listing", "validation", "doctor"},
     {"running", "pipeline", "assembling", "preparing", "reverifying", "checking"},
-    {"registry", "hookspecs", "stages", "report", "options"},
+    {"registry", "hookspecs", "stages", "report", "options", "comparing"},
     {
-        *{
-            "contracts",
-            "planning",
-            "metrics",
-            "run_store",
-            "run_reader",
-            "run_spec",
-            "presets",
-            "task_files",
-            "lm_eval_bridge",
-        },
-        *{"lm_eval_view", "demo_models", "progress", "provenance"},
+        *{"contracts", "planning", "metrics", "run_store", "run_reader", "run_spec", "presets", "task_files"},
+        *{"lm_eval_bridge", "lm_eval_view", "demo_models", "progress", "provenance", "engine_args", "fairness"},
     },
     {"records", "requests", "errors", "profiles"},
 )

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from rlvr_harness.errors import TaskError
+from rlvr_harness.fairness import Fairness
 from rlvr_harness.metrics.guessing import ForeignMatches
 from rlvr_harness.records import Tally
-from rlvr_harness.stages.measuring import Fairness, ModelTallies, TaskTallies, measure_task
+from rlvr_harness.stages.measuring import ModelTallies, TaskTallies, measure_task
 
 SIDES = {"value", "low", "high", "sampling_low", "sampling_high"}
 CURVES = ("pass_at_k", "pass_hat_k")
@@ -137,6 +138,26 @@ def test_models_are_paired_by_problem_whatever_their_order():
     assert comparison["coverage"]["both"] == 2
     assert comparison["difference"]["2"]["value"] == 0
     assert comparison["difference"]["2"]["sampling_low"] < 0 < comparison["difference"]["2"]["sampling_high"]
+
+
+def test_samples_that_differ_problem_by_problem_are_told_though_their_range_is_the_same():
+    base = ModelTallies("base", "b", [Tally("p0", 4, 1), Tally("p1", 8, 2)])
+    model = ModelTallies("model", "m", [Tally("p0", 8, 2), Tally("p1", 4, 1)])
+    entry = measured(base, model)
+    assert entry["comparison"]["fairness"]["warnings"] == [
+        "samples per problem differ (base 4 to 8, model 4 to 8): coverage favours the model with more"
+    ]
+    # pass@1 of both: (1/4 + 2/8) / 2 = 0.25
+    assert [entry["models"][role]["pass_at_k"]["1"]["value"] for role in ("base", "model")] == [0.25, 0.25]
+
+
+def test_each_comparison_is_as_fair_as_its_own_models():
+    fair_of = {"model": Fairness(True, True), "distilled": Fairness(False, None, eos_tokens=("</s>",))}
+    entry = measured(*(model_of(role, [1, 2]) for role in ("base", "model", "distilled")), fairness_of=fair_of)
+    assert [comparison["fairness"] for comparison in entry["comparisons"]] == [
+        {"same_prompt": True, "same_sampling": True, "warnings": []},
+        {"same_prompt": False, "same_sampling": None, "warnings": [], "eos_tokens": ["</s>"]},
+    ]
 
 
 def test_curves_stop_at_the_fewest_samples_and_say_so():

@@ -7,6 +7,7 @@ from rlvr_harness import hookspecs
 
 PUBLIC = [
     "AnswerVerifier",
+    "ComparableProfile",
     "Counts",
     "FinishReason",
     "HarnessError",

@@ -279,6 +279,13 @@ def test_terminal_table_has_one_row_a_model_and_the_verdict_after_it():
     assert lines[6].startswith("Base overtakes at k = 3 [2, 4];")
 
 
+def test_the_terminal_ends_with_what_is_unfair_and_leaves_the_good_news_out():
+    lines = render_terminal(full()).splitlines()
+    warnings = [line for line in lines if line.startswith("warning: ")]
+    assert warnings[:2] == ["warning: DIFFERENT sampling law for RL model and base.", "warning: budgets differ"]
+    assert not any("Same prompts" in line for line in lines)
+
+
 def test_figures_are_png_and_pdf_per_task(tmp_path):
     paths = write_figures(full(), tmp_path / "figures")
     assert [path.name for path in paths] == ["pass_at_k-countdown.png", "pass_at_k-countdown.pdf"]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlvr_harness import FinishReason, ModelError, ModelFacts, ModelRequest, Sample, SamplingLaw, WorkUnit
+from rlvr_hf.end_tokens import declared_end_ids, end_ids, with_stop_tokens
 from rlvr_hf.penalty import RepetitionPenalty
 from rlvr_hf.seeded_choice import SeededChoice
 from rlvr_hf.stopping import StopStrings, completing_tokens
@@ -34,8 +35,10 @@ class HfModel:
         self._lm = lm
         self._model = lm.model
         self._tokenizer = lm.tokenizer
-        self._eos_ids = _eos_ids(self._model, self._tokenizer)
+        declared = declared_end_ids(self._model.generation_config, self._model.config, self._tokenizer)
+        self._eos_ids = end_ids(declared, request.eos_tokens, self._tokenizer)
         self._completing: dict[tuple[str, ...], list[int]] = {}
+        self._ends: dict[tuple[str, ...], tuple[int, ...]] = {(): self._eos_ids}
         self._pad_id = int(self._tokenizer.pad_token_id)
         # A checkpoint's generation_config may carry its own sampling law and penalties: none of it may leak in.
         self._model.generation_config = GenerationConfig()
@@ -66,6 +69,8 @@ class HfModel:
         stops = work[0].problem.stop
         if any(cell.problem.stop != stops for cell in work):
             raise ModelError(f"task '{work[0].problem.task}': problems of one task must share their stop strings")
+        if stops not in self._ends:
+            self._ends[stops] = with_stop_tokens(self._eos_ids, stops, self._tokenizer)
         with torch.inference_mode():
             ids, mask = self._encode(prompts)
             rows = torch.tensor([row for row, cell in enumerate(work) for _ in cell.indices], device=ids.device)
@@ -97,7 +102,7 @@ class HfModel:
             do_sample=False,
             num_beams=1,
             max_new_tokens=law.max_gen_toks,
-            eos_token_id=list(self._eos_ids) or None,
+            eos_token_id=list(self._ends[stops]) or None,
             pad_token_id=self._pad_id,
             use_cache=True,
         )
@@ -163,13 +168,13 @@ class HfModel:
         return cache
 
     def _samples(
-        self, work: WorkUnit, new: torch.Tensor, logprobs: torch.Tensor | None, stops: Sequence[str]
+        self, work: WorkUnit, new: torch.Tensor, logprobs: torch.Tensor | None, stops: tuple[str, ...]
     ) -> list[Sample]:
         """`new`: (rows, steps) token ids; a row that ended early is padded."""
         import torch
 
         steps = new.shape[1]
-        ends = torch.isin(new, torch.tensor(self._eos_ids, dtype=new.dtype))
+        ends = torch.isin(new, torch.tensor(self._ends[stops], dtype=new.dtype))
         first_end = torch.where(ends.any(dim=1), ends.int().argmax(dim=1) + 1, steps + 1).tolist()
         tokens = [tuple(row[: end - 1]) for row, end in zip(new.tolist(), first_end, strict=True)]
         counts = [min(end, steps) for end in first_end]
@@ -257,15 +262,6 @@ def weight_hash(path: str, revision: str | None) -> str | None:
 def _file_sha256(file: Path) -> str:
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-def _eos_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:
-    """Every token that the checkpoint or its tokenizer declares an end, as vLLM does."""
-    found: set[int] = set()
-    for declared in (model.generation_config.eos_token_id, model.config.eos_token_id, tokenizer.eos_token_id):
-        if declared is not None:
-            found.update(declared if isinstance(declared, list | tuple) else [declared])
-    return tuple(sorted(int(token) for token in found))
 
 
 def _plain_attention(config: Any) -> bool:

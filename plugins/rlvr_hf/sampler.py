@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rlvr_harness import ModelError, ModelRequest, first_line, open_lm
+from rlvr_hf.end_tokens import declared_end_ids, token_text
 from rlvr_hf.model import HfModel
 
 CONTEXT_FIELDS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len")
@@ -60,31 +61,52 @@ class HfProfile:
         self._add_bos = request.args.get("add_bos_token")
         options = {"trust_remote_code": _trusted(request), "revision": request.args.get("revision", "main")}
         self._tokenizer = _load_tokenizer(request, options)
-        self.context_length = _context_length(request, options)
-        self.tokenizer_hash = _sha256(repr(sorted(self._tokenizer.get_vocab().items())))
+        config = _load_config(request, options)
+        self.context_length = _context_length(request, config)
+        self._vocabulary: dict[str, int] = self._tokenizer.get_vocab()
+        self.tokenizer_hash = _sha256(repr(sorted(self._vocabulary.items())))
         template = getattr(self._tokenizer, "chat_template", None)
         self.chat_template_hash = _sha256(str(template)) if template else None
+        declared = declared_end_ids(_generation_config(request, options), config, self._tokenizer)
+        texts = [token_text(self._tokenizer, token) for token in declared]
+        self.eos_tokens = tuple(text for text in texts if text is not None)
+        self.dtype = _dtype(request, config)
+        self.quantization = _quantization(config)
 
     def render_chat(self, messages: Sequence[Mapping[str, str]], add_generation_prompt: bool = True) -> str:
         """The chat template applied."""
+        from jinja2 import TemplateError
+
         if self.chat_template_hash is None:
             raise ModelError(f"model '{self._path}' has no chat template; drop --apply_chat_template")
-        rendered: str = self._tokenizer.apply_chat_template(
-            [dict(message) for message in messages],
-            tokenize=False,
-            add_generation_prompt=add_generation_prompt,
-            continue_final_message=not add_generation_prompt,
-            **self._template_args,
-        )
+        try:
+            rendered: str = self._tokenizer.apply_chat_template(
+                [dict(message) for message in messages],
+                tokenize=False,
+                add_generation_prompt=add_generation_prompt,
+                continue_final_message=not add_generation_prompt,
+                **self._template_args,
+            )
+        except TemplateError as error:
+            raise ModelError(f"model '{self._path}': its chat template fails: {first_line(error)}") from error
         return rendered
 
     def count_tokens(self, prompt: str) -> int:
         """Tokens of the prompt as the model will see it."""
+        return len(self.token_ids(prompt))
+
+    def token_ids(self, prompt: str) -> list[int]:
+        """The prompt as the model will see it."""
         bos = self._tokenizer.bos_token
-        if bos and prompt.startswith(bos):
-            return len(self._tokenizer(prompt, add_special_tokens=False)["input_ids"])
         special = {} if self._add_bos is None else {"add_special_tokens": self._add_bos}
-        return len(self._tokenizer(prompt, **special)["input_ids"])
+        if bos and prompt.startswith(bos):
+            special = {"add_special_tokens": False}
+        found: list[int] = self._tokenizer(prompt, **special)["input_ids"]
+        return found
+
+    def has_token(self, token: str) -> bool:
+        """Whether the vocabulary holds this text as one token."""
+        return token in self._vocabulary
 
 
 def _trusted(request: ModelRequest) -> bool:
@@ -125,21 +147,55 @@ def _load_tokenizer(request: ModelRequest, options: dict[str, Any]) -> Any:
         raise ModelError(f"model '{source}': {first_line(error)}; {HUB_ADVICE}") from error
 
 
-def _context_length(request: ModelRequest, options: dict[str, Any]) -> int | None:
+def _load_config(request: ModelRequest, options: dict[str, Any]) -> Any:
     from transformers import AutoConfig
 
-    if request.args.get("max_length"):
-        return int(request.args["max_length"])
     try:
-        config = AutoConfig.from_pretrained(request.path, **options)
+        return AutoConfig.from_pretrained(request.path, **options)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ModelError(f"model '{request.path}': config.json cannot be used: {first_line(error)}") from error
-    text_config = config.get_text_config() if hasattr(config, "get_text_config") else config
+
+
+def _generation_config(request: ModelRequest, options: dict[str, Any]) -> Any:
+    """generation_config.json, read for the end tokens alone; None where there is none, as transformers takes it."""
+    from transformers import GenerationConfig
+
+    try:
+        return GenerationConfig.from_pretrained(request.path, revision=options["revision"])
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
+
+
+def _context_length(request: ModelRequest, config: Any) -> int | None:
+    if request.args.get("max_length"):
+        return int(request.args["max_length"])
+    text_config = _text_config(config)
     for field in CONTEXT_FIELDS:
         length = getattr(text_config, field, None)
         if isinstance(length, int) and length > 0:
             return length
     return None
+
+
+def _text_config(config: Any) -> Any:
+    return config.get_text_config() if hasattr(config, "get_text_config") else config
+
+
+def _dtype(request: ModelRequest, config: Any) -> str | None:
+    """The precision of the opened weights: what was asked for, else what config.json says; None where it says none."""
+    asked = request.args.get("dtype")
+    stored = getattr(config, "dtype", None) or getattr(_text_config(config), "dtype", None)
+    found = stored if asked in (None, "auto") else asked
+    return None if found is None else str(found).removeprefix("torch.")
+
+
+def _quantization(config: Any) -> str | None:
+    """The method that the weights are stored in, of config.json. {"quant_method": "gptq"} -> "gptq"."""
+    found = getattr(config, "quantization_config", None)
+    if not found:
+        return None
+    method = found.get("quant_method") if isinstance(found, dict) else getattr(found, "quant_method", None)
+    return str(method or "unnamed")
 
 
 def _sha256(text: str) -> str:

@@ -8,13 +8,13 @@ import sys
 
 from rlvr_harness.report.reading import Results, chosen_ks, label, tasks, text
 from rlvr_harness.report.tables import model_curves
-from rlvr_harness.report.wording import caveat, verdict_sentences, with_interval
+from rlvr_harness.report.wording import caveat, fairness_warnings, verdict_sentences, with_interval
 
 COLUMNS = 4
 
 
 def render_terminal(results: Results) -> str:
-    """One row a model, pass@k in percent with 95 % intervals, then the verdict; plain where stdout is no terminal."""
+    """One row a model, pass@k in percent with 95 % intervals, verdict and warnings; plain on a pipe."""
     import rich.box
     import rich.console
     import rich.table
@@ -36,7 +36,8 @@ def render_terminal(results: Results) -> str:
             table.add_row(*(rich.text.Text(cell) for cell in (text(label(task, role), 40), *cells)))
         if curves:
             console.print(table)
-        for sentence in (*verdict_sentences(task), caveat(task)):
+        warnings = [f"warning: {warning}" for warning in fairness_warnings(task)]
+        for sentence in (*verdict_sentences(task), caveat(task), *warnings):
             if sentence:
                 console.print(rich.text.Text(sentence), soft_wrap=not terminal)
         console.print()

@@ -215,6 +215,11 @@ def sampling_law(run: Results) -> str:
     return ", ".join([*shown, *([f"up to {plural(tokens, 'token')}"] if tokens else [])])
 
 
+def fairness_warnings(task: Results) -> list[str]:
+    """The fairness notes that a reader must not miss: all but the good news."""
+    return [note for note in fairness_notes(task) if not note.startswith("Same ")]
+
+
 def fairness_notes(task: Results) -> list[str]:
     """Whether compared models met the same conditions, then every recorded warning, each once."""
     notes = []

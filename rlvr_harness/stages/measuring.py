@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from rlvr_harness.errors import TaskError
+from rlvr_harness.fairness import Fairness
 from rlvr_harness.metrics.answers import Answers
 from rlvr_harness.metrics.coverage import Coverage, coverage
 from rlvr_harness.metrics.crossover import crossover
@@ -51,15 +52,6 @@ class ModelTallies:
 
 
 @dataclass(frozen=True, slots=True)
-class Fairness:
-    """Whether the models were given the same prompts and sampling law (None: unknown), and what to be wary of."""
-
-    same_prompt: bool | None = None
-    same_sampling: bool | None = None
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class TaskTallies:
     """All models of one task, in the order of the report, the headline model before the others.
 
@@ -75,6 +67,8 @@ class TaskTallies:
     chances: Mapping[str, float] = field(default_factory=dict)
     chance_label: str = ""
     fairness: Fairness = field(default_factory=Fairness)
+    fairness_of: Mapping[str, Fairness] = field(default_factory=dict)
+    """How each model was compared with the base, where that is not `fairness`; its warnings are not read."""
 
 
 def measure_task(task: TaskTallies) -> dict[str, Any]:
@@ -91,7 +85,7 @@ def measure_task(task: TaskTallies) -> dict[str, Any]:
     comparisons = []
     if task.base in counts:
         others = [role for role in counts if role != task.base]
-        comparisons = [_compare(task, counts, role, k_max) | _fairness(task, warnings) for role in others]
+        comparisons = [_compare(task, counts, role, k_max) | _fairness(task, role, warnings) for role in others]
     if comparisons:
         entry["comparison"] = comparisons[0]
     if len(comparisons) > 1:
@@ -134,7 +128,8 @@ def _warnings(task: TaskTallies, counts: Mapping[str, ProblemCounts], k_max: int
     if lacking:
         found.append(f"not measured for every model: {_named(list(dict.fromkeys(lacking)))}")
     spans = {role: _span(of_model) for role, of_model in counts.items() if len(of_model.n)}
-    if len(set(spans.values())) > 1:
+    drawn = [dict(zip(of_model.problem_ids, of_model.n.tolist(), strict=True)) for of_model in counts.values()]
+    if any(len({of_model[problem_id] for of_model in drawn}) > 1 for problem_id in shared):
         listed = ", ".join(f"{role} {span}" for role, span in spans.items())
         found.append(f"samples per problem differ ({listed}): coverage favours the model with more")
     return found
@@ -266,9 +261,8 @@ def _solved_sets(solved: Coverage) -> dict[str, Any]:
     }
 
 
-def _fairness(task: TaskTallies, warnings: list[str]) -> dict[str, Any]:
-    known = {"same_prompt": task.fairness.same_prompt, "same_sampling": task.fairness.same_sampling}
-    return {"fairness": known | {"warnings": warnings}}
+def _fairness(task: TaskTallies, role: str, warnings: list[str]) -> dict[str, Any]:
+    return {"fairness": task.fairness_of.get(role, task.fairness).as_data(warnings)}
 
 
 def _weights(task: TaskTallies, problems: int) -> FloatArray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rlvr_harness.contracts import LoadedTask, ModelProfile, Task
 from rlvr_harness.errors import ModelError, UsageError
@@ -15,7 +15,11 @@ from rlvr_harness.requests import PromptRequest
 
 @dataclass(frozen=True)
 class PromptedTask:
-    """A task ready to be sampled: its problems, and a completion budget that every model's context holds."""
+    """A task ready to be sampled: its problems, and a completion budget that every model's context holds.
+
+    `variants`: role -> its problems, for models whose chat template makes other prompts than that of the first role.
+    `plain_roles` have no chat template and are given plain prompts in a run that asked for one.
+    """
 
     name: str
     loaded: LoadedTask
@@ -23,31 +27,59 @@ class PromptedTask:
     longest_prompt: int
     max_gen_toks: int
     notes: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+    variants: Mapping[str, Sequence[Problem]] = field(default_factory=dict)
+    plain_roles: tuple[str, ...] = ()
 
     @property
     def problems(self) -> Sequence[Problem]:
         """The task's problems."""
         return self.loaded.problems
 
+    @property
+    def prompt_kinds(self) -> Mapping[str, str]:
+        """Role -> hash of its prompts: equal for models that are given the same ones."""
+        return {role: hash_prompts(self.problems_for(role)) for role in self.roles}
+
+    def problems_for(self, role: str) -> Sequence[Problem]:
+        """The problems with the prompts that this model is given."""
+        return self.variants.get(role, self.loaded.problems)
+
+
+@dataclass(frozen=True)
+class ChatUse:
+    """Whether prompts are wrapped in chat templates, and whether a model without one may be given plain prompts."""
+
+    wanted: bool = False
+    plain_where_missing: bool = False
+
 
 def prompt_task(
-    task: Task, request: PromptRequest, profiles: Mapping[str, ModelProfile], chat: bool, budget: CompletionBudget
+    task: Task, request: PromptRequest, profiles: Mapping[str, ModelProfile], chat: ChatUse, budget: CompletionBudget
 ) -> PromptedTask:
-    """The task's problems with prompts checked against every model.
+    """The task's problems with the prompts that each model is given.
 
-    Raises ModelError when two chat templates make different prompts, UsageError when a budget that was asked for does
-    not fit a model's context.
+    Raises ModelError when a chat template is wanted and missing, UsageError when a budget that was asked for does not
+    fit a model's context.
     """
-    loaded = _load_for_all(task, request, profiles, chat)
-    longest = {role: max(map(profile.count_tokens, prompts_of(loaded))) for role, profile in profiles.items()}
+    given = _load_for_all(task, request, profiles, chat)
+    first_role = next(iter(profiles))
+    loaded = given[first_role].loaded
+    texts = {role: prompts_of(given[role].loaded) for role in profiles}
+    longest = {role: max(map(profile.count_tokens, texts[role])) for role, profile in profiles.items()}
     max_gen_toks, notes = budget.resolve(task.name, loaded, longest, profiles)
+    variants = {role: given[role].loaded.problems for role in profiles if texts[role] != texts[first_role]}
+    hashed = [problem for problems in (loaded.problems, *variants.values()) for problem in problems]
     return PromptedTask(
         name=task.name,
         loaded=loaded,
-        prompt_hash=hash_prompts(loaded.problems),
+        prompt_hash=hash_prompts(hashed),
         longest_prompt=max(longest.values(), default=0),
         max_gen_toks=max_gen_toks,
         notes=notes,
+        roles=tuple(profiles),
+        variants=variants,
+        plain_roles=tuple(role for role in profiles if chat.wanted and not given[role].rendered),
     )
 
 
@@ -95,24 +127,44 @@ def hash_prompts(problems: Sequence[Problem]) -> str:
     return digest.hexdigest()
 
 
-def _load_for_all(task: Task, request: PromptRequest, profiles: Mapping[str, ModelProfile], chat: bool) -> LoadedTask:
-    if not chat:
-        return task.load(request)
-    loaded: LoadedTask | None = None
-    first_role = ""
-    hashes: dict[str | None, str] = {}
-    for role, profile in profiles.items():
-        if profile.chat_template_hash is not None and profile.chat_template_hash in hashes:
-            continue
-        hashes[profile.chat_template_hash] = role
-        rendered = task.load(dataclasses.replace(request, chat_renderer=profile.render_chat, tokenizer_name=role))
-        if loaded is None:
-            loaded, first_role = rendered, role
-        elif hash_prompts(loaded.problems) != hash_prompts(rendered.problems):
-            raise ModelError(
-                f"task '{task.name}': the chat templates of the {first_role} and {role} models make different prompts, "
-                "so they cannot be compared; drop --apply_chat_template or give both the same template"
-            )
-    if loaded is None:
+@dataclass(frozen=True)
+class _Given:
+    """The task as one model is given it; `rendered`: through its chat template."""
+
+    loaded: LoadedTask
+    rendered: bool
+
+
+def _load_for_all(
+    task: Task, request: PromptRequest, profiles: Mapping[str, ModelProfile], chat: ChatUse
+) -> dict[str, _Given]:
+    """Role -> the task; loaded once for all models that make the same prompts of it."""
+    if not profiles:
         raise UsageError("there is no model to build prompts for")
-    return loaded
+    given: dict[str, _Given] = {}
+    by_kind: dict[tuple[str | None, str] | None, _Given] = {}
+    for role, profile in profiles.items():
+        kind = _template_kind(profile, request, chat) if chat.wanted else None
+        if kind not in by_kind:
+            asked = request
+            if kind is not None:
+                asked = dataclasses.replace(request, chat_renderer=profile.render_chat, tokenizer_name=role)
+            by_kind[kind] = _Given(task.load(asked), kind is not None)
+        given[role] = by_kind[kind]
+    return given
+
+
+def _template_kind(profile: ModelProfile, request: PromptRequest, chat: ChatUse) -> tuple[str | None, str] | None:
+    """Models of one kind make the same chat prompts; None: this one has no template and may do without.
+
+    Equal templates still differ by the tokenizer's special tokens or by arguments, which a rendered sample shows.
+    """
+    system = [{"role": "system", "content": "s"}] if request.system_instruction else []
+    shots = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}] if request.num_fewshot else []
+    try:
+        shown = profile.render_chat([*system, *shots, {"role": "user", "content": "q"}], True)
+    except ModelError:
+        if profile.chat_template_hash is None and chat.plain_where_missing:
+            return None
+        raise
+    return profile.chat_template_hash, shown
