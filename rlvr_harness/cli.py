@@ -197,6 +197,7 @@ def validate_command(tasks: Sequence[str], **options: Any) -> None:
     from rlvr_harness import validation
 
     failed = 0
+    click.echo(validation.TABLE_HEADER)
     for report in validation.validate(tasks, **options):
         for line in report.lines():
             click.echo(line)

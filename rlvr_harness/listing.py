@@ -12,7 +12,7 @@ from rlvr_harness.registry import load_plugins
 def lines(kind: str, without: Sequence[str] = ()) -> list[str]:
     """One line per thing: its name, a tab, what it is."""
     if kind == "presets":
-        return [f"{preset.name}\t{','.join(preset.tasks)}: {preset.description}" for preset in PRESETS.values()]
+        return [preset.line() for preset in PRESETS.values()]
     if kind == "prompts":
         return [f"{p.name}\t{p.description} (answer: {p.answer_policy}; after {p.source})" for p in PROFILES.values()]
     registry = load_plugins(without)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +13,18 @@ from rlvr_harness import presets, provenance
 from rlvr_harness.comparing import Conditions, decide
 from rlvr_harness.contracts import ModelProfile, Sampler, Task, Verifier
 from rlvr_harness.demo_models import resolve_path
-from rlvr_harness.errors import UnknownName, UsageError
+from rlvr_harness.errors import HarnessError, UnknownName, UsageError
 from rlvr_harness.fairness import Decision
 from rlvr_harness.lm_eval_bridge import LmEvalTask, YamlTask, is_lm_eval_task
 from rlvr_harness.planning import FixedPlan, estimate_cost
 from rlvr_harness.profiles import PromptProfile, find_profile
+from rlvr_harness.records import FinishReason, Problem, Sample
 from rlvr_harness.registry import Registry
 from rlvr_harness.requests import ModelRequest, PromptRequest, SamplingLaw
 from rlvr_harness.run_spec import DEFAULT_MAX_GEN_TOKS, SAMPLING_DEFAULTS, RunSpec
 from rlvr_harness.stages.prompting import ChatUse, CompletionBudget, PromptedTask, prompt_task
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,7 @@ def prepare(spec: RunSpec, registry: Registry, earlier: Mapping[str, Any] | None
             raise UsageError(f"task '{task.name}' shows pictures, and sampler '{sampler.name}' reads text only")
         n = wanted[task.name] or spec.samples_per_problem
         verifier = _verifier(registry, prompted, spec)
+        _try_verifier(verifier, prompted.problems[:1])
         prepared.append(PreparedTask(prompted, verifier, law, FixedPlan(n), min(spec.k, n)))
     args = {role: request.args for role, request in requests.items()}
     conditions = Conditions(profiles, args, [task.prompted for task in prepared], chat.wanted)
@@ -132,6 +137,18 @@ def law_as_data(law: SamplingLaw) -> dict[str, Any]:
 def _check_wording(task: Task, profile: PromptProfile) -> None:
     if profile.before is not None and not isinstance(task, YamlTask):
         raise UsageError(f"task '{task.name}' words its prompts itself; it cannot take --prompt {profile.name}")
+
+
+def _try_verifier(verifier: Verifier, problems: Sequence[Problem]) -> None:
+    """Judges an empty completion: what the task or the prompt profile lacks is told before a sample is paid for."""
+    for problem in problems:
+        empty = Sample(problem.task, "", problem.problem_id, 0, 0, "", FinishReason.STOP, 0)
+        try:
+            (verifier.verify if verifier.limits is None else verifier.quick)(problem, empty)
+        except HarnessError:
+            raise
+        except Exception as error:  # noqa: BLE001  (a plugin is called; samples it fails on become void)
+            _LOG.debug("verifier '%s' fails on an empty text: %s", verifier.name, error)
 
 
 def _model_request(spec: RunSpec, role: str, path: str, threads: int) -> ModelRequest:

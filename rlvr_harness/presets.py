@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rlvr_harness.errors import UnknownName, UsageError
-from rlvr_harness.run_spec import DEMO_PREFIX, RunSpec
+from rlvr_harness.run_spec import DEFAULT_MAX_GEN_TOKS, DEMO_PREFIX, SAMPLING_DEFAULTS, RunSpec
 
 
 @dataclass(frozen=True)
@@ -15,6 +15,11 @@ class Preset:
     name: str
     tasks: tuple[str, ...]
     description: str
+
+    def line(self) -> str:
+        """What `ls presets` says: tasks with the n of each (k is n, or --k where that is less), law and reason."""
+        law = f"T {SAMPLING_DEFAULTS['temperature']:g}, top-p {SAMPLING_DEFAULTS['top_p']:g}"
+        return f"{self.name}\t{' '.join(self.tasks)}: {self.description}; {law}, {DEFAULT_MAX_GEN_TOKS:,} tokens"
 
 
 PRESETS = {
@@ -29,6 +34,21 @@ PRESETS = {
             "yue-algorithms",
             ("omni_math_train:256", "omni_math_test:256", "math500:256"),
             "the benchmarks on which arXiv:2504.13837 compares training algorithms",
+        ),
+        Preset(
+            "yue-code",
+            ("humanevalplus:128", "mbppplus:128", "livecodebench@2024-08..2025-01:128"),
+            "the code benchmarks of arXiv:2504.13837; its DeepCoder pair: --gen_kwargs max_gen_toks=32768, 64 samples",
+        ),
+        Preset(
+            "yue-vision",
+            ("mathvista:128", "mathvision:128"),
+            "the free-form halves of the two benchmarks with pictures of arXiv:2504.13837",
+        ),
+        Preset(
+            "leash-math",
+            ("math500:1024", "minerva:1024", "olympiadbench:1024", "aime24:1024", "aime25:1024", "amc23:1024"),
+            "the maths benchmarks of arXiv:2507.14843, all at n = 1024 so that support sets are comparable",
         ),
         Preset("demo", ("countdown",), "the embedded Countdown puzzles, made for the embedded demo/* models"),
     )

@@ -13,7 +13,14 @@ import numpy as np
 
 from rlvr_harness.contracts import Verifier
 from rlvr_harness.errors import RunFolderError
-from rlvr_harness.metrics.disagreement import PairedCounts, disagreement_rate, pass_at_k_band
+from rlvr_harness.metrics.disagreement import (
+    BandPoint,
+    PairedCounts,
+    disagreement_rate,
+    false_positive_rate,
+    pass_at_k_band,
+    pass_at_k_floor,
+)
 from rlvr_harness.planning import SampleKey
 from rlvr_harness.records import Outcome, Problem, Verdict
 from rlvr_harness.registry import Registry
@@ -37,13 +44,17 @@ class Disagreement:
     rate: float | None
     first_only: int
     second_only: int
-    band: Mapping[int, Any]
+    band: Mapping[int, BandPoint]
+    false_positive_rate: float | None
     cases: Sequence[Mapping[str, Any]]
 
     def as_data(self) -> dict[str, Any]:
         """For results.json: everything but the cases."""
         data = {key: value for key, value in asdict(self).items() if key not in ("cases", "task", "role", "band")}
-        return data | {"pass_at_k_band": {str(k): asdict(point) for k, point in self.band.items()}}
+        rate = self.false_positive_rate
+        floor = {} if rate is None else {str(k): pass_at_k_floor(rate, k) for k in self.band}
+        band = {str(k): asdict(point) for k, point in self.band.items()}
+        return data | {"pass_at_k_band": band, "pass_at_k_floor": floor}
 
     def line(self) -> str:
         """One line for the terminal."""
@@ -101,6 +112,7 @@ def compare(folder: Path, task: str, role: str, names: tuple[str, str], k: int) 
         first_only=int((counts.first - counts.both).sum()),
         second_only=int((counts.second - counts.both).sum()),
         band=pass_at_k_band(counts, k),
+        false_positive_rate=false_positive_rate(counts),
         cases=[_case(task, role, first[key], second[key]) for key in differing],
     )
 

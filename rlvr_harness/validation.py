@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from rlvr_harness import provenance
@@ -15,6 +17,8 @@ from rlvr_harness.registry import load_plugins
 from rlvr_harness.requests import PromptRequest
 from rlvr_harness.stages.verifying import VerifierPool
 
+FOREIGN_TRIED = 50
+"""How many following problems are looked at for another gold: choices A to E repeat themselves."""
 JUNK = (
     "",
     " ",
@@ -26,7 +30,13 @@ JUNK = (
     "\\boxed{9^{9^{9^{9^{9}}}}}",
     "\x00\u2028é",
 )
-GOLD, NEAR_MISS, JUNK_TEXT = "gold", "near miss", "junk"
+GOLD, NEAR_MISS, FOREIGN, JUNK_TEXT = "gold", "near miss", "other's gold", "junk"
+KINDS = (GOLD, NEAR_MISS, FOREIGN, JUNK_TEXT)
+
+
+TABLE_ROW = "{:<24} {:>9} {:>13} {:>15} {:>17} {:>13}  {}"
+COLUMNS = ("task", "problems", "golds right", "misses refused", "others' refused", "junk survived", "")
+TABLE_HEADER = TABLE_ROW.format(*COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -53,18 +63,19 @@ class ValidationReport:
         return not self.faults
 
     def lines(self) -> Iterator[str]:
-        """A line per fault, then the summary."""
+        """A line per fault, then the task's row of the table that `TABLE_HEADER` begins."""
         for probe, verdict in self.faults:
             what = (
                 f"{probe.problem.problem_id}: {probe.kind} {probe.text[:80]!r} is {verdict.outcome} ({verdict.reason})"
             )
             yield f"{self.task}\t{what}; reference {probe.problem.reference[:80]!r}"
         failed = Counter(probe.kind for probe, _ in self.faults)
-        parts = [
-            f"{count - failed[kind]:,} of {count:,} {kind} probes as they must be"
-            for kind, count in self.probes.items()
+        cells = [
+            f"{self.probes[kind] - failed[kind]:,}/{self.probes[kind]:,}" if self.probes[kind] else "-"
+            for kind in KINDS
         ]
-        yield f"{self.task}\t{self.problems:,} problems: {', '.join(parts)}"
+        summary = "ok" if self.passed else f"{len(self.faults):,} FAULTS"
+        yield TABLE_ROW.format(self.task, f"{self.problems:,}", *cells, summary)
 
 
 def validate(
@@ -86,6 +97,7 @@ def validate(
 def validate_problems(task: str, problems: Sequence[Problem], verifier: Verifier, workers: int) -> ValidationReport:
     """Probes every problem with its gold, near misses and, the first few, with junk."""
     probes = [probe for problem in problems for probe in _probes(problem, verifier)]
+    probes += _foreign_golds(problems, verifier)
     probes += [Probe(JUNK_TEXT, problem, text) for problem in problems[:5] for text in JUNK]
     by_problem: dict[str, list[Probe]] = {}
     for probe in probes:
@@ -109,6 +121,24 @@ def _probes(problem: Problem, verifier: Verifier) -> Iterator[Probe]:
         yield Probe(GOLD, problem, text)
     for text in verifier.near_misses(problem):
         yield Probe(NEAR_MISS, problem, text)
+
+
+def _foreign_golds(problems: Sequence[Problem], verifier: Verifier) -> Iterator[Probe]:
+    """For each problem the gold of the next one whose gold is another: a verifier that accepts it accepts anything."""
+    if not isinstance(verifier, SelfTestingVerifier) or len(problems) < 2:
+        return
+    golds = [list(verifier.gold_texts(problem)) for problem in problems]
+    for place, problem in enumerate(problems):
+        following = [(place + step) % len(problems) for step in range(1, min(len(problems), FOREIGN_TRIED))]
+        own = {_digits(text) or text for text in golds[place]}
+        others = (text for other in following for text in golds[other][:1] if (_digits(text) or text) not in own)
+        for text in islice(others, 1):
+            yield Probe(FOREIGN, problem, text)
+
+
+def _digits(text: str) -> tuple[str, ...]:
+    """What tells `x = 5` from `6` and not from `5`, or `25` degrees from 25."""
+    return tuple(re.findall(r"\d+", text))
 
 
 def _sample(probe: Probe, index: int) -> Sample:

@@ -100,7 +100,7 @@ def test_an_unknown_verifier_is_told(refused, run_words):
 
 def test_an_unknown_preset_is_told(refused, run_words):
     words = [word for word in run_words if word not in ("--tasks", "countdown")]
-    assert "no preset named 'maths'; there are: demo, yue-" in refused(2, *words, "--preset", "maths")
+    assert "no preset named 'maths'; there are: demo, leash-math, yue-" in refused(2, *words, "--preset", "maths")
 
 
 def test_an_unknown_demo_model_is_told(refused, run_words):

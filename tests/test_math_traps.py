@@ -38,6 +38,23 @@ def test_trap_3_no_task_of_ours_stops_at_a_plain_word():
         assert yaml.safe_load(path.read_text())["generation_kwargs"] == {"until": []}
 
 
+SYMBOLIC = ["x", "2x", "I(0)", "f(0)", "\\frac{1}{\\sqrt{2}}c", "\\pi"]
+
+
+@pytest.mark.parametrize("verifier", [MATH, TOLERANT, STRICT, LENIENT])
+@pytest.mark.parametrize("answer", [*SYMBOLIC, "100", "4.4e6", "4.4 \\cdot 7"])
+def test_a_tolerance_takes_in_no_symbol_and_an_exponent_is_no_factor(answer, verifier):
+    assert not boxed("4.4e7", answer, verifier)
+
+
+@pytest.mark.parametrize(
+    "answer", ["44000000", "4.4E7", "4.4 \\times 10^7", "44 \\cdot 10^{6}", "\\sqrt{16} \\cdot 1.1e7"]
+)
+def test_an_exponent_is_read_as_one_wherever_it_stands(answer):
+    assert boxed("4.4e7", answer)
+    assert boxed("4.4e7", answer, TOLERANT)
+
+
 @pytest.mark.parametrize("text", ["I tried 17 and 18", "so we get 18", "= 18.", "it is \\boxed{18", "18"])
 def test_trap_4_the_last_number_of_a_text_without_an_answer_is_none(text):
     assert verdict("18", text).answer is None

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlvr_harness.errors import TooFewSamples
+from rlvr_harness.metrics.disagreement import pass_at_k_floor
 from rlvr_harness.metrics.diversity import answer_entropy, duplicate_share, mean_distinct_answers, truncation_share
 from rlvr_harness.metrics.guessing import (
     ForeignMatches,
@@ -20,7 +21,6 @@ from rlvr_harness.metrics.guessing import (
     uniform_over,
 )
 from rlvr_harness.metrics.majority import maj_at_k_table, vote_draws
-from rlvr_harness.metrics.verifier_error import pass_at_k_floor
 
 MIXED = {"4": (3, 3), "5": (2, 0), "6": (1, 0), None: (2, 0)}
 """Eight samples: three right, three wrong of two kinds, two without an answer."""

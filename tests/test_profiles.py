@@ -1,6 +1,7 @@
 """Prompt profiles: the words around a problem, and where its answer is looked for."""
 
 import json
+from pathlib import Path
 
 import jinja2
 import pytest
@@ -66,3 +67,9 @@ def test_a_task_without_a_bare_problem_refuses_other_prompts():
 def test_an_unknown_profile_is_told_with_the_known_ones():
     with pytest.raises(UnknownName, match="no prompt profile named 'x'; there are: boxed, simplerl"):
         find_profile("x")
+
+
+def test_readme_names_each_profile_with_its_policy_and_source():
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    for p in PROFILES.values():
+        assert f"| `{p.name}` | {p.description} | {p.answer_policy} | {p.source} |" in readme

@@ -2,10 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from rlvr_harness import FinishReason, Outcome, Problem, RunFolderError, Sample, Verdict
+from rlvr_harness.metrics.disagreement import PairedCounts, false_positive_rate, pass_at_k_floor
 from rlvr_harness.registry import load_plugins
+from rlvr_harness.report.tables import disagreement_table
 from rlvr_harness.reverifying import compare, verify_again
 from rlvr_harness.run_reader import read_verdicts
 from rlvr_harness.run_store import RunStore
@@ -99,3 +102,38 @@ def test_imported_counts_hold_nothing_to_verify(tmp_path, registry):
         store.write_run({"imported": {}})
     with pytest.raises(RunFolderError, match="imported counts"):
         list(verify_again(tmp_path / "counts", registry, None, workers=1))
+
+
+def test_the_report_shows_both_verifiers_the_band_and_the_floor(folder, registry):
+    task = {
+        "models": {
+            "model": {
+                "verifier_disagreement": {
+                    "strict": {
+                        "first": "math",
+                        "rate": 0.25,
+                        "first_only": 1,
+                        "second_only": 0,
+                        "void": 0,
+                        "pass_at_k_band": {"1": {"low": 0.25, "high": 0.5}, "4": {"low": 0.5, "high": 1.0}},
+                        "pass_at_k_floor": {"1": 0.5, "4": 0.9375},
+                    }
+                }
+            }
+        }
+    }
+    (row,) = disagreement_table(task).rows
+    assert row[1:] == ["math / strict", "25.00 %", "1", "0", "0", "4", "50.0\N{EN DASH}100.0 %", "93.8 %"]
+
+
+def test_the_floor_takes_what_the_second_verifier_refuses_for_wrong(folder, registry):
+    list(verify_again(folder, registry, None, workers=1))
+    (found,) = verify_again(folder, registry, "even", workers=1)
+    assert found.false_positive_rate == 1.0
+    assert found.as_data()["pass_at_k_floor"]["4"] == 1.0
+
+
+def test_one_false_positive_of_four_wrong_samples_floors_pass_at_2_at_7_sixteenths():
+    counts = PairedCounts(*(np.array([value]) for value in (5, 2, 1, 1)))
+    assert false_positive_rate(counts) == 0.25
+    assert pass_at_k_floor(0.25, 2) == pytest.approx(7 / 16)

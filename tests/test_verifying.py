@@ -109,6 +109,15 @@ def test_a_call_out_of_time_is_tried_again_then_void(scripted, tmp_path):
     assert calls(log).count("hang") == 2
 
 
+def test_a_call_out_of_time_is_tried_again_alone_after_all_others(scripted, tmp_path):
+    log = tmp_path / "log"
+    texts = ["hang 1", "hang 2", *(f"right {number}" for number in range(6))]
+    verdicts(scripted(WorkLimits(wall_s=0.3, memory_mb=512), str(log)), *texts, workers=2)
+    made = [line.rsplit(maxsplit=1)[0] for line in log.read_text().splitlines()]
+    assert sorted(made[-2:]) == ["hang 1", "hang 2"]
+    assert len(made) == 10
+
+
 def test_a_dead_worker_is_void_and_the_others_are_not(scripted, tmp_path):
     log = tmp_path / "log"
     found = verdicts(scripted(LIMITS, str(log)), "right 1", "die", "right 2", "wrong", workers=2)

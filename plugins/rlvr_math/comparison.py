@@ -48,6 +48,7 @@ class Rules:
 
 _IN_BASE = re.compile(r"[0-9A-Za-z]+_(?:\d|\{-?\d+\})")  # 52_8
 _NAME_EXTRAS = re.compile(r"\\text\{[^{}]*\}|_(?:\w|\{\w+\}|\\text\{[^{}]*\})|\^(?:\d|\{\d+\})|\([A-Za-z0-9, ]*\)")
+_LARGEST_SPELT = 10**100
 _NAME = re.compile(r"[A-Za-z\\X∠][A-Za-z\\'+\- ]*")
 
 
@@ -140,7 +141,16 @@ def _same_expression(gold: str, answer: str, rules: Rules) -> bool:
         return rules.same_number(gold_number, answer_number, slack)
     if not answer or _IN_BASE.fullmatch(compact(gold)) or _IN_BASE.fullmatch(compact(answer)):
         return False
-    return rules.by_algebra((drop_thousands(gold),), (drop_thousands(answer),), slack)
+    return rules.by_algebra((_for_algebra(gold, gold_number),), (_for_algebra(answer, answer_number),), slack)
+
+
+def _for_algebra(text: str, number: Fraction | None) -> str:
+    """A number in the one spelling that no parser misreads. "4.4e7" -> "44000000", "0.5" -> "\\frac{1}{2}"."""
+    if number is None or max(abs(number.numerator), number.denominator) > _LARGEST_SPELT:
+        return drop_thousands(text)
+    top, bottom = abs(number.numerator), number.denominator
+    value = str(top) if bottom == 1 else rf"\frac{{{top}}}{{{bottom}}}"
+    return f"-{value}" if number < 0 else value
 
 
 def _same_words(gold: str, answer: str) -> bool | None:

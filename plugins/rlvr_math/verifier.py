@@ -43,7 +43,7 @@ class MathVerifier:
 
     name: str = "math"
     description: str = "final answer of a mathematics problem, compared exactly and then by algebra"
-    version: str = "2"
+    version: str = "3"
     relative: Fraction = _EXACT
     algebra: bool = True
     lenient: bool = False

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rlvr_harness.metrics.curve import IntArray
+from rlvr_harness.metrics.guessing import chance_in_k_draws
 from rlvr_harness.metrics.pass_at_k import curve_ks, pass_at_k_table
 
 
@@ -38,6 +39,17 @@ def disagreement_rate(counts: PairedCounts) -> float | None:
     """Share of samples on which the verifiers differ; None without samples."""
     total = int(counts.n.sum())
     return int((counts.either - counts.both).sum()) / total if total else None
+
+
+def false_positive_rate(counts: PairedCounts) -> float | None:
+    """Share of the samples wrong by the second verifier that the first accepts; None where it finds none wrong."""
+    wrong = int((counts.n - counts.second).sum())
+    return int((counts.first - counts.both).sum()) / wrong if wrong else None
+
+
+def pass_at_k_floor(rate: float, k: int) -> float:
+    """pass@k of a model that is never right when wrong samples pass at this rate: 1 - (1 - rate)^k."""
+    return float(chance_in_k_draws(rate, k))
 
 
 def pass_at_k_band(counts: PairedCounts, k_max: int) -> dict[int, BandPoint]:

@@ -10,6 +10,7 @@ from rlvr_harness.report.tables import (
     Table,
     coverage_table,
     difference_table,
+    disagreement_table,
     pass_at_k_table,
     samples_table,
     support_table,
@@ -57,6 +58,7 @@ def _task(results: Results, name: str, task: Results) -> Iterator[str]:
         coverage_table(task),
         support_table(task),
         samples_table(task),
+        disagreement_table(task),
     ):
         if table.rows:
             yield escaped(table.caption)

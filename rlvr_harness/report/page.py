@@ -24,6 +24,7 @@ from rlvr_harness.report.reading import (
 from rlvr_harness.report.tables import (
     Table,
     difference_table,
+    disagreement_table,
     further_table,
     guess_curve,
     histogram_table,
@@ -139,7 +140,7 @@ def _section(results: Results, name: str, anchor: str, rows: int, extra: Sequenc
         legend=[(colour(task, role), label(task, role), _name(task, role)) for role in roles(task)],
         figures=_figures(task),
         quadrants=[quadrants(task, entry, shown_problems) for entry in found if mapping(entry, "coverage")],
-        tables=[made for made in (samples_table(task), support_table(task)) if made.rows],
+        tables=[made for made in (samples_table(task), disagreement_table(task), support_table(task)) if made.rows],
         further=further_table(task, 8),
         notes=fairness_notes(task),
         problems=shown_problems,

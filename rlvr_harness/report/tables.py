@@ -37,7 +37,11 @@ DEFINITIONS = {
     "truncated": "Samples that ended at the token limit.",
     "duplicates": "Share of samples whose text repeats another sample of the same problem.",
 }
-PLOTTED = ("pass_at_k", "accuracy_histogram", "guess_floor", "counts", "extrapolated")
+FLOOR_DEFINITION = (
+    "pass@k of a model that is never right, if the first verifier accepts wrong samples as often as it accepts what "
+    "the second refuses."
+)
+PLOTTED = ("pass_at_k", "accuracy_histogram", "guess_floor", "counts", "extrapolated", "verifier_disagreement")
 RECORDED = ("name", "plan", "samples", "right", "wrong", "void")
 SHARES = ("truncated", "truncated_share", "mean_tokens", "duplicates")
 
@@ -171,6 +175,42 @@ def samples_table(task: Results) -> Table:
         name = text(at(model, "name") or NONE, 120)
         rows.append([label(task, role), name, *cells, NONE if mean is None else f"{mean:,.1f}"])
     return Table("Samples and verdicts.", header, rows, DEFINITIONS)
+
+
+def disagreement_table(task: Results) -> Table:
+    """What a second verifier says of the same samples, and the pass@k between which the truth then lies."""
+    rows = []
+    for role in roles(task):
+        for name, found in mapping(task, "models", role, "verifier_disagreement").items():
+            entry = mapping({"": found}, "")
+            band = mapping(entry, "pass_at_k_band")
+            k = max((int(key) for key in band if key.isdigit()), default=None)
+            ends = [number(band, str(k), end) for end in ("low", "high")]
+            floor = number(entry, "pass_at_k_floor", str(k))
+            rows.append(
+                [
+                    label(task, role),
+                    f"{text(at(entry, 'first') or NONE, 60)} / {text(name, 60)}",
+                    f"{percent(number(entry, 'rate'), 2)} %",
+                    *(count(number(entry, key)) for key in ("first_only", "second_only", "void")),
+                    NONE if k is None else f"{k:,}",
+                    f"{percent(ends[0])}\N{EN DASH}{percent(ends[1])} %",
+                    NONE if floor is None else f"{percent(floor)} %",
+                ]
+            )
+    header = [
+        "model",
+        "verifiers",
+        "differ",
+        "right by 1st only",
+        "by 2nd only",
+        "void",
+        "k",
+        "pass@k between",
+        "floor",
+    ]
+    caption = "Two verifiers on the same samples."
+    return Table(caption, header, rows, {"floor": FLOOR_DEFINITION})
 
 
 def further_table(task: Results, most: int) -> Table:

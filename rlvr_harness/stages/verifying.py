@@ -43,9 +43,10 @@ class _Job:
 class VerifierPool:
     """Verifies the samples of one model on one task; use as a context manager.
 
-    Samples of a problem with equal verdict keys share one call. A call that times out, dies or raises is tried again
-    with three times the time, then VOID: verifier_timeout, worker_lost or verifier_error. A sample the engine failed
-    on is VOID too (sampler_error). Verdicts come in any order; their content does not depend on it.
+    Samples of a problem with equal verdict keys share one call. A call that dies or raises is tried again, one that
+    times out is tried again alone and with three times the time, so that a busy machine changes no verdict; then the
+    samples are VOID: verifier_timeout, worker_lost or verifier_error. A sample the engine failed on is VOID too
+    (sampler_error). Verdicts come in any order; their content does not depend on it.
     """
 
     def __init__(self, verifier: Verifier, workers: int = 1) -> None:
@@ -55,6 +56,7 @@ class VerifierPool:
         self._pool: Any = None
         self._alive = False
         self._jobs: dict[Key, _Job] = {}
+        self._timed_out: list[Key] = []
         self._known: dict[Key, Verdict] = {}
         self._ready: list[Verdict] = []
         self._finished: queue.SimpleQueue[tuple[Key, Future[Verdict]]] = queue.SimpleQueue()
@@ -83,8 +85,10 @@ class VerifierPool:
                 continue
             if key is not None:
                 self._start(key)
-            while len(self._jobs) >= self._workers * _WAITING_PER_WORKER:
+            while self._under_way >= self._workers * _WAITING_PER_WORKER:
                 self._collect(block=True)
+            if len(self._timed_out) >= _WAITING_PER_WORKER:
+                self._settle_all()
 
     def ready(self) -> list[Verdict]:
         """Verdicts found since the last call; does not wait."""
@@ -96,9 +100,25 @@ class VerifierPool:
     def drain(self) -> Iterator[Verdict]:
         """All verdicts not yet handed out, waiting for calls under way."""
         yield from self.ready()
-        while self._jobs:
+        while self._under_way:
             self._collect(block=True)
             yield from self.ready()
+        self._settle_all()
+        yield from self.ready()
+
+    @property
+    def _under_way(self) -> int:
+        """Calls given to the workers and not yet collected."""
+        return len(self._jobs) - len(self._timed_out)
+
+    def _settle_all(self) -> None:
+        """Waits for every call, then makes those that timed out again, one at a time."""
+        while self._under_way:
+            self._collect(block=True)
+        while self._timed_out:
+            self._start(self._timed_out.pop())
+            while self._under_way:
+                self._collect(block=True)
 
     def _take(self, problem: Problem, sample: Sample) -> Key | None:
         """Settles the sample if that needs no worker; else the key of the call to start, None if it is under way."""
@@ -141,7 +161,10 @@ class VerifierPool:
         self._alive = self._alive or not isinstance(error, BrokenProcessPool)
         if error is not None and job.attempt + 1 < len(_PATIENCE):
             job.attempt += 1
-            self._start(key)
+            if isinstance(error, TimeoutError):
+                self._timed_out.append(key)
+            else:
+                self._start(key)
             return
         if not self._alive:
             raise VerifierLost(
