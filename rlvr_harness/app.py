@@ -13,6 +13,7 @@ from rlvr_harness.assembling import results_of_counts
 from rlvr_harness.checking import agreement_lines, check_rows, read_labelled, write_jsonl
 from rlvr_harness.contracts import Importer, Verifier
 from rlvr_harness.errors import PluginError, RunFolderError
+from rlvr_harness.foreign_metric import NO_CHOICE, MetricChoice
 from rlvr_harness.lm_eval_bridge import write_lm_eval_results
 from rlvr_harness.preparing import find_task, plan_lines, prepare
 from rlvr_harness.profiles import find_profile
@@ -68,10 +69,12 @@ def resume(folder: Path, quiet: bool = False) -> Finished:
     return _run(spec, folder, earlier, quiet)
 
 
-def verify(folder: Path, verifier: str | None, workers: int | None, quiet: bool) -> Iterator[str]:
+def verify(
+    folder: Path, verifier: str | None, workers: int | None, quiet: bool, choice: MetricChoice = NO_CHOICE
+) -> Iterator[str]:
     """Judges stored samples again; lines on where two verifiers differ, or the renewed verdict sentence."""
     registry = load_plugins()
-    found = list(verify_again(folder, registry, verifier, workers or provenance.free_cores()))
+    found = list(verify_again(folder, registry, verifier, workers or provenance.free_cores(), choice))
     if found:
         yield from (one.line() for one in found)
         rebuild_report([folder])
@@ -82,21 +85,25 @@ def verify(folder: Path, verifier: str | None, workers: int | None, quiet: bool)
 
 
 def check_verifier(
-    file: Path, task: str | None, verifier: str | None, prompt: str, data_dir: Path | None, **output: Any
+    file: Path, task: str | None, verifier: str | None, prompt: str, data_dir: Path | None, **options: Any
 ) -> Iterator[str]:
-    """Verdicts on the rows of a file, written to `output_path` where given; yields the agreement table."""
+    """Verdicts on the rows of a file, written to `output_path` where given; yields the agreement table.
+
+    `options`: workers and output_path; for lm-eval tasks include_path, metric and threshold.
+    """
     registry = load_plugins()
     problems: dict[str, Problem] = {}
     name: str | Verifier = verifier or "math"
     if task is not None:
-        loaded = find_task(registry, task).load(PromptRequest(data_dir=data_dir))
+        choice = MetricChoice(options["metric"], options["threshold"])
+        loaded = find_task(registry, task, options["include_path"], choice).load(PromptRequest(data_dir=data_dir))
         problems = {problem.problem_id: problem for problem in loaded.problems}
         name = verifier or loaded.verifier
     judge: Verifier = registry.get("verifier", name) if isinstance(name, str) else name
-    workers = output["workers"] or provenance.free_cores()
+    workers = options["workers"] or provenance.free_cores()
     checked = check_rows(read_labelled(file), problems, judge, find_profile(prompt).answer_policy, workers)
-    if output["output_path"] is not None:
-        write_jsonl(output["output_path"], [one.as_data() for one in checked])
+    if options["output_path"] is not None:
+        write_jsonl(options["output_path"], [one.as_data() for one in checked])
     yield from agreement_lines(checked)
 
 

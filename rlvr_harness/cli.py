@@ -26,6 +26,9 @@ FOLDER = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, dir_okay=False)
 QUIET = click.option("--quiet", is_flag=True, help="no progress on stderr")
 WITHOUT = click.option("--without", default="", metavar="A,B", help="plugins to leave out")
+INCLUDE = click.option("--include_path", type=FOLDER, help="folder with lm-eval task YAML of your own")
+METRIC = click.option("--metric", help="lm-eval tasks: the metric that judges, NAME or NAME,FILTER")
+THRESHOLD = click.option("--threshold", type=float, help="lm-eval tasks: score from which on a sample is right")
 CONTEXT = {"help_option_names": ["-h", "--help"], "token_normalize_func": lambda token: token.replace("-", "_")}
 
 
@@ -77,13 +80,16 @@ def resume_command(folder: Path, quiet: bool) -> None:
 @cli.command("verify")
 @click.argument("folder", type=FOLDER)
 @click.option("--verifier", help="a second verifier; without it each task's own judges again")
+@METRIC
+@THRESHOLD
 @click.option("--workers", type=click.IntRange(min=1), help="verifier processes (default: free cores)")
 @QUIET
-def verify_command(folder: Path, verifier: str | None, workers: int | None, quiet: bool) -> None:
+def verify_command(folder: Path, metric: str | None, threshold: float | None, **options: Any) -> None:
     """Judge the stored samples of FOLDER again; a second verifier shows where the two differ and what it means."""
     from rlvr_harness import app
+    from rlvr_harness.foreign_metric import MetricChoice
 
-    for line in app.verify(folder, verifier, workers, quiet):
+    for line in app.verify(folder, **options, choice=MetricChoice(metric, threshold)):
         click.echo(line)
 
 
@@ -93,6 +99,9 @@ def verify_command(folder: Path, verifier: str | None, workers: int | None, quie
 @click.option("--verifier", help="verifier to check (default: the task's own, else math)")
 @click.option("--prompt", default="boxed", show_default=True, help="prompt profile: where the answer stands")
 @click.option("--data_dir", type=FOLDER, help="folder with local copies of the data sets")
+@INCLUDE
+@METRIC
+@THRESHOLD
 @click.option("--workers", type=click.IntRange(min=1), help="verifier processes (default: free cores)")
 @click.option("-o", "--output_path", type=FILE, help="JSONL of the rows with verdict, answer and reason")
 def check_verifier_command(file: Path, **options: Any) -> None:
@@ -189,16 +198,19 @@ def ls_command(kind: str, without: str) -> None:
 @cli.command("validate")
 @click.argument("tasks", nargs=-1, required=True)
 @click.option("--data_dir", type=FOLDER, help="folder with local copies of the data sets")
-@click.option("--include_path", type=FOLDER, help="folder with lm-eval task YAML of your own")
+@INCLUDE
+@METRIC
+@THRESHOLD
 @click.option("--limit", type=click.IntRange(min=1), help="only the first N problems")
 @click.option("--workers", type=click.IntRange(min=1), help="verifier processes (default: free cores)")
-def validate_command(tasks: Sequence[str], **options: Any) -> None:
+def validate_command(tasks: Sequence[str], metric: str | None, threshold: float | None, **options: Any) -> None:
     """Check for every problem of TASKS: its gold is accepted, a near miss refused, junk survived."""
     from rlvr_harness import validation
+    from rlvr_harness.foreign_metric import MetricChoice
 
     failed = 0
     click.echo(validation.TABLE_HEADER)
-    for report in validation.validate(tasks, **options):
+    for report in validation.validate(tasks, **options, choice=MetricChoice(metric, threshold)):
         for line in report.lines():
             click.echo(line)
         failed += not report.passed

@@ -93,6 +93,8 @@ class LoadedTask:
     chance_label: str = ""
     image_field: str | None = None
     """Metadata field that holds a problem's picture; a sampler that reads text only must not be given such a task."""
+    notes: Sequence[str] = ()
+    """What a user should know of the task before sampling, one line each."""
 
 
 @runtime_checkable

@@ -19,7 +19,7 @@ from typing import Any
 from rlvr_harness.contracts import LoadedTask
 from rlvr_harness.errors import ModelError, TaskError, first_line
 from rlvr_harness.lm_eval_view import lm_eval_view
-from rlvr_harness.records import Outcome, Problem, Sample, Verdict, plain_fields
+from rlvr_harness.records import Problem, plain_fields
 from rlvr_harness.requests import PromptRequest
 from rlvr_harness.task_files import (
     TaskFile,
@@ -67,7 +67,7 @@ class YamlTask:
         elif self.file.selection.fields:
             definition["process_docs"] = self._selected
         task = _configured_task(definition, self.name, request.data_dir)
-        problems = _problems(task, self.name, request, self.file.problem_id_field)
+        problems = lm_eval_problems(task, self.name, request, self.file.problem_id_field)
         docs = [problem.metadata for problem in problems]
         check_fields(docs, self.file)
         return LoadedTask(
@@ -87,80 +87,6 @@ class YamlTask:
         return dataset.select(selection.rows(columns))
 
 
-@dataclass(frozen=True)
-class LmEvalTask:
-    """Any lm-eval `generate_until` task, judged by its own filters and `process_results`."""
-
-    name: str
-    include_path: Path | None = None
-    description: str = "an lm-eval task, judged by its own metric"
-
-    def load(self, request: PromptRequest) -> LoadedTask:
-        """The problems with their prompts, and a verifier made of the task's own scoring."""
-        from lm_eval.tasks import TaskManager
-
-        name = self.name.removeprefix("lm_eval:")
-        with _quiet_lm_eval():
-            manager = TaskManager(
-                include_path=str(self.include_path) if self.include_path else None,
-                include_defaults=self.include_path is None,
-            )
-            if name not in manager.all_subtasks:
-                raise TaskError(f"task '{self.name}': lm-eval has no such task; `rlvr-harness ls tasks` lists ours")
-            try:
-                task = manager.load([name])["tasks"][name]
-            except LM_EVAL_EXCEPTIONS as error:
-                raise _load_error(self.name, error) from error
-        if task.OUTPUT_TYPE != "generate_until":
-            raise TaskError(f"task '{self.name}' is '{task.OUTPUT_TYPE}'; pass@k needs an lm-eval generate_until task")
-        if getattr(task, "UNSAFE_CODE", False):
-            raise TaskError(f"task '{self.name}' runs model-written code outside a sandbox; use a task of ours instead")
-        problems = _problems(task, self.name, request, None)
-        return LoadedTask(
-            problems=problems,
-            verifier=LmEvalVerifier(task),
-            data_revision=f"lm-eval {task.DATASET_PATH} version {task.VERSION}",
-            data_hash=hash_documents([problem.metadata for problem in problems]),
-            max_gen_toks=task.config.generation_kwargs.get("max_gen_toks"),
-        )
-
-
-class LmEvalVerifier:
-    """An lm-eval task's own scoring, sample by sample: its first filter, its first metric, right when it is 1."""
-
-    name = "lm-eval"
-    description = "the lm-eval task's own filters and process_results"
-    limits = None
-
-    def __init__(self, task: Any) -> None:
-        """`task` is a loaded lm-eval task."""
-        self._task = task
-        self.version = str(task.VERSION)
-
-    def verdict_key(self, problem: Problem, sample: Sample) -> str:
-        """The text itself: nothing is known of what the task reads in it."""
-        return sample.text
-
-    def quick(self, problem: Problem, sample: Sample) -> Verdict | None:
-        """None: every text goes through the task."""
-        return None
-
-    def verify(self, problem: Problem, sample: Sample) -> Verdict:
-        """RIGHT when the task's first metric gives 1 for this text alone."""
-        from lm_eval.api.instance import Instance
-
-        doc = dict(problem.metadata)
-        instance = Instance("generate_until", doc, (problem.prompt, {}), 0, resps=[sample.text])
-        for ensemble in self._task._filters:
-            ensemble.apply([instance])
-        key = self._task._filters[0].name
-        answer = instance.filtered_resps[key]
-        metrics = self._task.process_results(doc, [answer])
-        score = float(next(iter(metrics.values())))
-        outcome = Outcome.RIGHT if score >= 1.0 else Outcome.WRONG
-        return Verdict(sample.problem_id, sample.index, outcome, str(answer), "match" if score >= 1.0 else "mismatch")
-
-
 def yaml_task(path: Path) -> YamlTask:
     """A task defined by an lm-eval YAML file with a `metadata` block of ours (see `task_files`)."""
     return YamlTask(TaskFile.read(path))
@@ -171,13 +97,84 @@ def packaged_task(name: str) -> YamlTask:
     return yaml_task(packaged_task_folder(name) / f"{name}.yaml")
 
 
-def is_lm_eval_task(name: str) -> bool:
-    """Whether a task file of lm-eval's names this task; a text search, since building lm-eval's index takes 20 s."""
+@dataclass(frozen=True)
+class LmEvalDefinition:
+    """Where lm-eval defines a name: for a task its YAML file and what stands in it, for a group or tag its members.
+
+    Nothing of it has run: functions that the YAML names are still text.
+    """
+
+    file: Path | None
+    config: Mapping[str, Any]
+    members: tuple[str, ...] = ()
+
+
+def find_lm_eval_definition(name: str, include_path: Path | None) -> LmEvalDefinition | None:
+    """What lm-eval knows under this name in `include_path`, else built in; None where it knows nothing.
+
+    Only files that mention the name are read, since building lm-eval's whole index takes 20 s; for a group or tag that
+    is built in there is no way around it.
+    """
+    from lm_eval.tasks import TaskManager
+
+    folders = [(include_path, True)] if include_path else []
+    files, grouped = _mentions(name)
+    folders += [(folder, False) for folder in dict.fromkeys(file.parent for file in files)]
+    folders += [(_built_in(), True)] if grouped else []
+    with _quiet_lm_eval():
+        for folder, whole in folders:
+            entry = TaskManager(include_path=str(folder), include_defaults=False).task_index.get(name)
+            if entry is None or not (whole or entry.kind.name in ("TASK", "PY_TASK")):
+                continue
+            members = entry.tags if entry.kind.name == "TAG" else ()
+            return LmEvalDefinition(entry.yaml_path, entry.cfg or {}, tuple(sorted(members)))
+    return None
+
+
+def is_lm_eval_name(name: str) -> bool:
+    """Whether a task file of lm-eval's names this task, group or tag."""
+    files, grouped = _mentions(name)
+    return bool(files) or grouped
+
+
+def load_lm_eval_task(name: str, file: Path) -> Any:
+    """lm-eval's task of a YAML file, with its data. Raises TaskError."""
+    from lm_eval.tasks import TaskManager
+
+    with _quiet_lm_eval():
+        try:
+            (task,) = TaskManager(include_defaults=False).load([str(file)])["tasks"].values()
+        except (*LM_EVAL_EXCEPTIONS, ImportError) as error:
+            raise _load_error(name, error) from error
+    return task
+
+
+def score_response(task: Any, filter_name: str, text: str, doc: Mapping[str, Any], prompt: str) -> tuple[Any, Any]:
+    """(what one filter of the task reads in a single response, what `process_results` gives for it)."""
+    from lm_eval.api.instance import Instance
+
+    instance = Instance("generate_until", dict(doc), (prompt, {}), 0, resps=[text])
+    with _quiet_lm_eval():
+        next(one for one in task._filters if one.name == filter_name).apply([instance])
+        response = instance.filtered_resps[filter_name]
+        return response, task.process_results(dict(doc), [response])
+
+
+def _built_in() -> Path:
     import lm_eval
 
-    line = re.compile(rb"^\s*(?:- )?task:\s*[\"']?" + re.escape(name.encode()) + rb"[\"']?\s*$", re.MULTILINE)
-    folder = Path(lm_eval.__file__).parent / "tasks"
-    return any(line.search(path.read_bytes()) for path in folder.rglob("*.yaml"))
+    return Path(lm_eval.__file__).parent / "tasks"
+
+
+def _mentions(name: str) -> tuple[list[Path], bool]:
+    """(built-in YAML files that define a task of this name, whether one may belong to a group or tag of this name)."""
+    value = rb"\s*[\"']?" + re.escape(name.encode()) + rb"[\"']?\s*$"
+    task = re.compile(rb"^\s*(?:- )?task:" + value, re.MULTILINE)
+    group = re.compile(rb"^\s*(?:(?:- )?(?:group|tag):|-)" + value, re.MULTILINE)
+    texts = ((path, path.read_bytes()) for path in sorted(_built_in().rglob("*.yaml")))
+    found = [(path, text) for path, text in texts if name.encode() in text]
+    files = [path for path, text in found if task.search(text)]
+    return files, any(group.search(text) for _, text in found)
 
 
 def open_lm(name: str, model_args: Mapping[str, Any], device: str | None = None) -> Any:
@@ -244,7 +241,8 @@ def _load_error(name: str, error: Exception) -> TaskError:
     return TaskError(f"task '{name}' cannot be loaded: {type(error).__name__}: {first_line(error)}")
 
 
-def _problems(task: Any, name: str, request: PromptRequest, id_field: str | None) -> list[Problem]:
+def lm_eval_problems(task: Any, name: str, request: PromptRequest, id_field: str | None = None) -> list[Problem]:
+    """The task's problems with the prompts that lm-eval builds for the request."""
     chat = request.chat_renderer
     task.set_config("num_fewshot", request.num_fewshot)
     task.set_fewshot_seed(request.seed)

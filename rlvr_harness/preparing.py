@@ -15,7 +15,9 @@ from rlvr_harness.contracts import ModelProfile, Sampler, Task, Verifier
 from rlvr_harness.demo_models import resolve_path
 from rlvr_harness.errors import HarnessError, UnknownName, UsageError
 from rlvr_harness.fairness import Decision
-from rlvr_harness.lm_eval_bridge import LmEvalTask, YamlTask, is_lm_eval_task
+from rlvr_harness.foreign_metric import NO_CHOICE, MetricChoice
+from rlvr_harness.foreign_tasks import PREFIX, LmEvalTask
+from rlvr_harness.lm_eval_bridge import YamlTask, is_lm_eval_name
 from rlvr_harness.planning import FixedPlan, estimate_cost
 from rlvr_harness.profiles import PromptProfile, find_profile
 from rlvr_harness.records import FinishReason, Problem, Sample
@@ -58,16 +60,15 @@ class PreparedRun:
     @property
     def notes(self) -> list[str]:
         """What the user should know before sampling, one line each."""
-        lowered = [note for task in self.tasks for note in task.prompted.notes]
-        return list(dict.fromkeys(lowered + [finding.text for finding in self.fairness.findings]))
+        notes = [note for task in self.tasks for note in (*task.prompted.loaded.notes, *task.prompted.notes)]
+        return list(dict.fromkeys(notes + [finding.text for finding in self.fairness.findings]))
 
 
 def prepare(spec: RunSpec, registry: Registry, earlier: Mapping[str, Any] | None = None) -> PreparedRun:
     """Resolves and checks the spec. `earlier`: run.json of a run that goes on, whose decisions are kept."""
     sampler: Sampler = registry.get("sampler", spec.sampler)
     profile = find_profile(spec.prompt)
-    wanted = presets.tasks_of(spec)
-    tasks = [find_task(registry, name, spec.include_path) for name in wanted]
+    wanted = _wanted_tasks(spec, registry)
     threads = spec.threads or (earlier or {}).get("threads") or provenance.free_cores()
     requests = {role: _model_request(spec, role, path, threads) for role, path in spec.models.items()}
     profiles = {role: sampler.profile(request) for role, request in requests.items()}
@@ -82,13 +83,13 @@ def prepare(spec: RunSpec, registry: Registry, earlier: Mapping[str, Any] | None
     chat = ChatUse(spec.apply_chat_template or profile.chat, plain_where_missing=spec.allow_unfair)
     budget = CompletionBudget(spec.gen_kwargs.get("max_gen_toks"), DEFAULT_MAX_GEN_TOKS)
     prepared = []
-    for task in tasks:
+    for task, number in wanted.values():
         _check_wording(task, profile)
         prompted = prompt_task(task, prompt_request, profiles, chat, budget)
         law = SamplingLaw(**{**SAMPLING_DEFAULTS, **spec.gen_kwargs, "max_gen_toks": prompted.max_gen_toks})
         if prompted.loaded.image_field and not getattr(sampler, "reads_images", False):
             raise UsageError(f"task '{task.name}' shows pictures, and sampler '{sampler.name}' reads text only")
-        n = wanted[task.name] or spec.samples_per_problem
+        n = number or spec.samples_per_problem
         verifier = _verifier(registry, prompted, spec)
         _try_verifier(verifier, prompted.problems[:1])
         prepared.append(PreparedTask(prompted, verifier, law, FixedPlan(n), min(spec.k, n)))
@@ -99,17 +100,29 @@ def prepare(spec: RunSpec, registry: Registry, earlier: Mapping[str, Any] | None
     return PreparedRun(spec, registry, sampler, requests, profiles, prepared, fair)
 
 
-def find_task(registry: Registry, name: str, include_path: Path | None = None) -> Task:
+def find_task(
+    registry: Registry, name: str, include_path: Path | None = None, choice: MetricChoice = NO_CHOICE
+) -> Task:
     """A task of a plugin, else an lm-eval task: of `include_path`, or built in. Raises UnknownName.
 
     `lm_eval:NAME` is lm-eval's task even where a plugin has one of that name.
     """
-    if name.startswith("lm_eval:"):
-        return LmEvalTask(name, include_path)
-    if name not in registry.offered["task"] and (include_path is not None or is_lm_eval_task(name)):
-        return LmEvalTask(name, include_path)
+    if name.startswith(PREFIX):
+        return LmEvalTask(name, include_path, choice)
+    if name not in registry.offered["task"] and (include_path is not None or is_lm_eval_name(name)):
+        return LmEvalTask(name, include_path, choice)
     found: Task = registry.get("task", name)
     return found
+
+
+def find_tasks(
+    registry: Registry, name: str, include_path: Path | None = None, choice: MetricChoice = NO_CHOICE
+) -> list[Task]:
+    """The task of that name, or the tasks of an lm-eval group or tag."""
+    task = find_task(registry, name, include_path, choice)
+    if not isinstance(task, LmEvalTask):
+        return [task]
+    return [dataclasses.replace(task, name=member) for member in task.members()]
 
 
 def plan_lines(prepared: PreparedRun, tokens_per_s: float | None = None) -> list[str]:
@@ -132,6 +145,18 @@ def plan_lines(prepared: PreparedRun, tokens_per_s: float | None = None) -> list
 def law_as_data(law: SamplingLaw) -> dict[str, Any]:
     """The sampling law for run.json."""
     return dataclasses.asdict(law)
+
+
+def _wanted_tasks(spec: RunSpec, registry: Registry) -> dict[str, tuple[Task, int | None]]:
+    """Name -> task and its own number of samples, groups of lm-eval resolved into their tasks."""
+    wanted = {
+        task.name: (task, n)
+        for name, n in presets.tasks_of(spec).items()
+        for task in find_tasks(registry, name, spec.include_path, spec.metric_choice)
+    }
+    if spec.metric_choice and not any(isinstance(task, LmEvalTask) for task, _ in wanted.values()):
+        raise UsageError("--metric and --threshold choose among an lm-eval task's metrics; no task of this run is one")
+    return wanted
 
 
 def _check_wording(task: Task, profile: PromptProfile) -> None:

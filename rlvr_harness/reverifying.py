@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from rlvr_harness.contracts import Verifier
-from rlvr_harness.errors import RunFolderError
+from rlvr_harness.errors import RunFolderError, UsageError
+from rlvr_harness.foreign_metric import NO_CHOICE, MetricChoice
 from rlvr_harness.metrics.disagreement import (
     BandPoint,
     PairedCounts,
@@ -22,8 +23,10 @@ from rlvr_harness.metrics.disagreement import (
     pass_at_k_floor,
 )
 from rlvr_harness.planning import SampleKey
+from rlvr_harness.preparing import find_task
 from rlvr_harness.records import Outcome, Problem, Verdict
 from rlvr_harness.registry import Registry
+from rlvr_harness.requests import PromptRequest
 from rlvr_harness.run_reader import read_json, read_problems, read_samples, read_verdicts
 from rlvr_harness.run_store import RunStore
 from rlvr_harness.stages.verifying import VerifierPool
@@ -68,18 +71,22 @@ class Disagreement:
         )
 
 
-def verify_again(folder: Path, registry: Registry, verifier: str | None, workers: int) -> Iterator[Disagreement]:
+def verify_again(
+    folder: Path, registry: Registry, verifier: str | None, workers: int, choice: MetricChoice = NO_CHOICE
+) -> Iterator[Disagreement]:
     """Judges every stored sample with `verifier` (None: each task's own, in its present version) and stores it.
 
-    Yields one comparison per task and model where the verifier is another than the task's own.
+    `choice` replaces the run's --metric and --threshold, for lm-eval tasks. Yields one comparison per task and model
+    where the verifier is another than the task's own.
     """
     record = read_json(folder, "run.json")
     if "tasks" not in record:
         raise RunFolderError(f"{folder} holds imported counts, no samples to verify")
+    judges = _judges(record, registry, verifier, choice)
     found = []
     with RunStore(folder) as store:
         for task, facts in record["tasks"].items():
-            judge: Verifier = registry.get("verifier", verifier or facts["verifier"])
+            judge = judges[task]
             for role in record["models"]:
                 problems = {problem.problem_id: problem for problem in read_problems(folder, task, role)}
                 with VerifierPool(judge, workers) as pool:
@@ -92,6 +99,41 @@ def verify_again(folder: Path, registry: Registry, verifier: str | None, workers
         if found:
             _write(store, folder, found)
     yield from found
+
+
+def _judges(
+    record: dict[str, Any], registry: Registry, verifier: str | None, choice: MetricChoice
+) -> dict[str, Verifier]:
+    """Task -> who judges it now; a choice of metric goes into the record."""
+    spec = record["spec"]
+    if choice:
+        if verifier is not None or all(facts["verifier"] in registry.offered["verifier"] for facts in _facts(record)):
+            raise UsageError(
+                "--metric and --threshold are for lm-eval tasks judged by their own scoring; no task here is"
+            )
+        spec |= {"metric": choice.metric, "threshold": choice.threshold}
+    judges = {}
+    for task, facts in record["tasks"].items():
+        name = verifier or facts["verifier"]
+        if verifier is not None or name in registry.offered["verifier"]:
+            judges[task] = registry.get("verifier", name)
+        else:
+            judges[task] = _tasks_own(task, name, spec, registry)
+    return judges
+
+
+def _facts(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return list(record["tasks"].values())
+
+
+def _tasks_own(task: str, name: str, spec: Mapping[str, Any], registry: Registry) -> Verifier:
+    """The verifier that a task brings along, as an lm-eval task does, made anew."""
+    paths = {key: Path(spec[key]) if spec.get(key) else None for key in ("include_path", "data_dir")}
+    choice = MetricChoice(spec.get("metric"), spec.get("threshold"))
+    found = find_task(registry, task, paths["include_path"], choice)
+    brought = found.load(PromptRequest(limit=spec.get("limit"), data_dir=paths["data_dir"])).verifier
+    own: Verifier = registry.get("verifier", name) if isinstance(brought, str) else brought
+    return own
 
 
 def compare(folder: Path, task: str, role: str, names: tuple[str, str], k: int) -> Disagreement:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from rlvr_harness.errors import UsageError, first_line
+from rlvr_harness.foreign_metric import MetricChoice
 
 Scalar = str | int | float | bool | None
 ROLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -115,6 +116,16 @@ class RunSpec(BaseModel):
     data_dir: Path | None = Field(None, description="folder with local copies of the data sets")
     include_path: Path | None = Field(None, description="folder with lm-eval task YAML of your own")
     verifier: str | None = Field(None, description="judge with this verifier instead of each task's own")
+    metric: str | None = Field(
+        None,
+        min_length=1,
+        description="lm-eval tasks: the metric that judges, NAME or NAME,FILTER as lm-eval reports it",
+    )
+    threshold: float | None = Field(
+        None,
+        allow_inf_nan=False,
+        description="lm-eval tasks: score from which on a sample is right (default: 1, of 0 or 1)",
+    )
     workers: int | None = Field(None, ge=1, description="verifier processes (default: free cores)")
     batch_size: int | None = Field(None, ge=1, description="samples generated together (default: from memory)")
     device: str | None = Field(None, description="cpu, cuda, cuda:1, ... (default: cuda where there is one)")
@@ -150,6 +161,11 @@ class RunSpec(BaseModel):
         """Role -> path of every model of the run, in the order of sampling."""
         base = {"base": self.base} if self.base else {}
         return {**base, "model": self.model, **self.also}
+
+    @property
+    def metric_choice(self) -> MetricChoice:
+        """What decides in lm-eval tasks."""
+        return MetricChoice(self.metric, self.threshold)
 
     def args_for(self, role: str) -> dict[str, Any]:
         """Engine arguments of one model."""

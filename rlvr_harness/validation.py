@@ -11,7 +11,8 @@ from pathlib import Path
 
 from rlvr_harness import provenance
 from rlvr_harness.contracts import SelfTestingVerifier, Verifier
-from rlvr_harness.preparing import find_task
+from rlvr_harness.foreign_metric import NO_CHOICE, MetricChoice
+from rlvr_harness.preparing import find_tasks
 from rlvr_harness.records import FinishReason, Outcome, Problem, Sample, Verdict
 from rlvr_harness.registry import load_plugins
 from rlvr_harness.requests import PromptRequest
@@ -84,14 +85,16 @@ def validate(
     include_path: Path | None = None,
     limit: int | None = None,
     workers: int | None = None,
+    choice: MetricChoice = NO_CHOICE,
 ) -> Iterator[ValidationReport]:
-    """One report per task."""
+    """One report per task; `choice` is for lm-eval tasks."""
     registry = load_plugins()
-    for name in tasks:
-        loaded = find_task(registry, name, include_path).load(PromptRequest(limit=limit, data_dir=data_dir))
+    found = [task for name in tasks for task in find_tasks(registry, name, include_path, choice)]
+    for task in found:
+        loaded = task.load(PromptRequest(limit=limit, data_dir=data_dir))
         wanted = loaded.verifier
         verifier: Verifier = registry.get("verifier", wanted) if isinstance(wanted, str) else wanted
-        yield validate_problems(name, loaded.problems, verifier, workers or provenance.free_cores())
+        yield validate_problems(task.name, loaded.problems, verifier, workers or provenance.free_cores())
 
 
 def validate_problems(task: str, problems: Sequence[Problem], verifier: Verifier, workers: int) -> ValidationReport:

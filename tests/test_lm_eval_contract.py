@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from rlvr_harness import FinishReason, ModelError, Outcome, PromptRequest, Sample, TaskError
-from rlvr_harness.lm_eval_bridge import LmEvalTask, is_lm_eval_task, open_lm, write_lm_eval_results
+from rlvr_harness.foreign_tasks import LmEvalTask
+from rlvr_harness.lm_eval_bridge import is_lm_eval_name, open_lm, write_lm_eval_results
 
 BRIDGE = Path(__file__).parent.parent / "rlvr_harness" / "lm_eval_bridge.py"
 USED = {
@@ -182,8 +183,8 @@ def test_an_unknown_foreign_task_is_refused(foreign_task):
 
 
 def test_tasks_built_into_lm_eval_are_known():
-    assert is_lm_eval_task("arithmetic_2da")
-    assert not is_lm_eval_task("countdown")
+    assert is_lm_eval_name("arithmetic_2da")
+    assert not is_lm_eval_name("countdown")
 
 
 def test_results_are_written_as_lm_eval_writes_them(tmp_path):
