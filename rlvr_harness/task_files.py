@@ -1,14 +1,14 @@
 """Our task definitions on disk: lm-eval YAML whose `metadata` block tells the harness what lm-eval does not know.
 
 Keys of `metadata`: version, verifier, description, problem_id (field, or null for the row number), local_file (under
---data_dir), required_fields, answer_space (number of equally likely guesses) or chance (field holding the chance of a
-random solver), chance_label, and for data that ships beside the YAML, revision.
+--data_dir), local_each (instead of it a folder per problem: folder, file, fields as jinja templates), required_fields,
+answer_space (number of equally likely guesses) or chance (field holding the chance of a random solver), chance_label,
+and for data that ships beside the YAML, revision.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import gzip
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from rlvr_harness.errors import TaskError, first_line
+from rlvr_harness.local_rows import read_each, read_file
 from rlvr_harness.profiles import PromptProfile
 from rlvr_harness.records import Problem
 
@@ -152,14 +153,29 @@ class TaskFile:
         return dict(self.config), f"{self.source}@{kwargs.get('revision', 'main')}"
 
     def local_file(self, data_dir: Path | None) -> Path | None:
-        """The local copy under `data_dir`; raises TaskError when the task has one by name but the file is missing."""
+        """The local copy under `data_dir`, a file or, of tasks that know the layout, a folder with one per problem.
+
+        Raises TaskError when the task has one by name but it is missing.
+        """
         relative = self._metadata.get("local_file")
         if data_dir is None or relative is None:
             return None
         path = data_dir / str(relative)
+        if not path.is_file() and self._each and (data_dir / self._each["folder"]).is_dir():
+            return data_dir / str(self._each["folder"])
         if not path.is_file():
             raise TaskError(f"task '{self.name}': {path} does not exist; put {relative} there or drop --data_dir")
         return path
+
+    @property
+    def _each(self) -> dict[str, Any]:
+        return self._metadata.get("local_each") or {}
+
+    def rows_at(self, path: Path) -> list[dict[str, Any]]:
+        """The rows of a local copy."""
+        if path.is_dir():
+            return read_each(path, self._each["file"], self._each["fields"], self.name)
+        return read_file(path, self.name)
 
     @property
     def question(self) -> str | None:
@@ -203,7 +219,7 @@ def read_rows(config: Mapping[str, Any], file: TaskFile, data_dir: Path | None) 
     path = file.local_file(data_dir) or file.packaged_data
     if path is None:
         return None
-    rows = _parse(path, _read_text(path, file.name), file.name)
+    rows = file.rows_at(path)
     fields = file.selection.fields
     if rows and fields:
         columns = {field: [row.get(field) for row in rows] for field in fields}
@@ -211,35 +227,6 @@ def read_rows(config: Mapping[str, Any], file: TaskFile, data_dir: Path | None) 
     if not rows:
         raise TaskError(f"task '{file.name}': {path} holds no rows of this task")
     return rows
-
-
-def _read_text(path: Path, task: str) -> str:
-    try:
-        raw = path.read_bytes()
-        return (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise TaskError(f"task '{task}': {path} cannot be read: {error}") from error
-
-
-def _parse(path: Path, text: str, task: str) -> list[dict[str, Any]]:
-    if ".json" in path.suffixes or text.lstrip().startswith("["):
-        try:
-            rows = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise TaskError(f"task '{task}': {path} line {error.lineno} is not JSON: {error.msg}") from error
-        numbered = list(enumerate(rows.values() if isinstance(rows, dict) else rows, start=1))
-    else:
-        numbered = []
-        for number, line in enumerate(text.split("\n"), start=1):
-            if line.strip():
-                try:
-                    numbered.append((number, json.loads(line)))
-                except json.JSONDecodeError as error:
-                    raise TaskError(f"task '{task}': {path} line {number} is not JSON: {error.msg}") from error
-    for number, row in numbered:
-        if not isinstance(row, dict):
-            raise TaskError(f"task '{task}': {path} row {number} is not an object with fields")
-    return [row for _, row in numbered]
 
 
 def check_fields(docs: Sequence[Mapping[str, Any]], file: TaskFile) -> None:

@@ -24,7 +24,7 @@ LAYERS = (
     {
         *{"contracts", "planning", "metrics", "run_store", "run_reader", "run_spec", "presets", "task_files"},
         *{"lm_eval_bridge", "lm_eval_view", "demo_models", "progress", "provenance", "engine_args", "fairness"},
-        *{"foreign_metric", "foreign_tasks"},
+        *{"foreign_metric", "foreign_tasks", "local_rows"},
     },
     {"records", "requests", "errors", "profiles"},
 )

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 import rlvr_vision
-from rlvr_harness import FinishReason, Outcome, Problem, PromptRequest, Sample, packaged_task
+from rlvr_harness import FinishReason, Outcome, Problem, PromptRequest, Sample, TaskError, packaged_task
 from rlvr_harness.registry import load_plugins
 from rlvr_math.verifier import MathVerifier
 from rlvr_vision.mathvision import MathVisionVerifier
@@ -72,6 +72,25 @@ def made(tmp_path_factory):
     (folder / "mathvision" / "testmini.jsonl").write_text("\n".join(map(json.dumps, VISION_ROWS)))
     (folder / "geometry3k" / "train.jsonl").write_text("\n".join(map(json.dumps, GEOMETRY_ROWS)))
     return folder
+
+
+def test_geometry3k_reads_a_folder_per_problem_too(tmp_path):
+    for number, answer in ((10, "B"), (9, "A")):
+        folder = tmp_path / "geometry3k" / "train_examples" / str(number)
+        folder.mkdir(parents=True)
+        row = {"problem_text": f"Find {number}.", "choices": ["1", "2", "3", "4"], "answer": answer}
+        (folder / "data.json").write_text(json.dumps(row))
+    problems = load("geometry3k", tmp_path)
+    assert [(p.prompt.splitlines()[0], p.reference) for p in problems] == [("Find 9.", "1"), ("Find 10.", "2")]
+    assert problems[0].metadata["images"] == str(tmp_path / "geometry3k/train_examples/9/img_diagram.png")
+
+
+def test_a_damaged_problem_folder_is_named(tmp_path):
+    folder = tmp_path / "geometry3k" / "train_examples" / "1"
+    folder.mkdir(parents=True)
+    (folder / "data.json").write_text('{"problem_text": "?", "choices": ["1"], "answer": "D"}')
+    with pytest.raises(TaskError, match=r"train_examples/1/data\.json cannot be read as a problem"):
+        load("geometry3k", tmp_path)
 
 
 @pytest.mark.parametrize(
