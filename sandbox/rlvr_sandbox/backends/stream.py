@@ -1,0 +1,215 @@
+"""A box whose zygote speaks over two descriptors: shared by every backend that starts one, here or in a container."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from rlvr_sandbox.box import Accept
+from rlvr_sandbox.errors import SandboxUnavailable
+from rlvr_sandbox.jail import wire
+from rlvr_sandbox.records import Exit, Job, Style, TestRun
+
+_SLACK_S = 60.0  # past all deadlines of the job itself: the zygote must be stuck
+_HELLO_S = 60.0
+
+
+class Worker(Protocol):
+    """The process behind a stream."""
+
+    def kill(self) -> None:
+        """Ends it with all its children, waits until they are gone, and may be called twice."""
+
+    def started(self, pid: int) -> None:
+        """The zygote is ready, and has that process id where it was started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """What a zygote says of itself when it is ready. `error` is empty unless it could not shut itself in."""
+
+    level: int
+    mechanisms: list[str]
+    missing: list[str]
+    pid: int
+    error: str = ""
+
+
+class Stream:
+    """Frames over two descriptors, which may be one, with deadlines both ways. It owns the descriptors."""
+
+    def __init__(self, receive: int, send: int) -> None:
+        """`receive` is read from, `send` written to."""
+        self._in, self._out = receive, send
+        self._buffer = bytearray()
+        for descriptor in {receive, send}:
+            os.set_blocking(descriptor, False)
+
+    def send(self, data: bytes, timeout_s: float) -> None:
+        """Writes everything. Raises wire.Broken when that does not succeed in time."""
+        view, until = memoryview(data), time.monotonic() + timeout_s
+        while view:
+            try:
+                view = view[os.write(self._out, view[: 1 << 20]) :]
+            except BlockingIOError:
+                self._await(self._out, select.POLLOUT, until)
+            except OSError as error:
+                raise wire.Broken(str(error)) from error
+
+    def receive(self, timeout_s: float) -> wire.Frame:
+        """The next frame. Raises wire.Broken when it does not come in time, or the stream ends."""
+        until = time.monotonic() + timeout_s
+        kind, size = wire.head(self._exactly(wire.HEAD_SIZE, until))
+        return wire.Frame(kind, self._exactly(size, until))
+
+    def _exactly(self, size: int, until: float) -> bytes:
+        while len(self._buffer) < size:
+            try:
+                part = self._part(max(1 << 16, size - len(self._buffer)))
+            except BlockingIOError:
+                self._await(self._in, select.POLLIN, until)
+                continue
+            except OSError as error:
+                raise wire.Broken(str(error)) from error
+            if not part:
+                raise wire.Broken("the zygote is gone")
+            self._buffer += part
+        data = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        return data
+
+    def _part(self, size: int) -> bytes:
+        """What has come, at most about that much; empty at the end. Raises BlockingIOError where nothing has."""
+        return os.read(self._in, size)
+
+    def _await(self, descriptor: int, event: int, until: float) -> None:
+        poller = select.poll()
+        poller.register(descriptor, event)
+        if not poller.poll(max(0.0, until - time.monotonic()) * 1000):
+            raise wire.Broken("the zygote does not answer")
+
+    def close(self) -> None:
+        """Closes the descriptors; safe to call twice."""
+        for descriptor in {self._in, self._out} - {-1}:
+            os.close(descriptor)
+        self._in = self._out = -1
+
+
+class StreamBox:
+    """A zygote and the talk with it. `programs` is how many it runs before it counts as worn out."""
+
+    def __init__(self, worker: Worker, stream: Stream, settings: Mapping[str, Any], programs: int) -> None:
+        """Sends the settings and waits for the hello. Raises SandboxUnavailable with what the zygote says."""
+        self.worker, self._stream, self._programs_left = worker, stream, programs
+        self._alive, self._jobs = True, 0
+        try:
+            self._stream.send(wire.frame(b"C", json.dumps(settings).encode()), _HELLO_S)
+            self.hello = Hello(**json.loads(self._stream.receive(_HELLO_S).body))
+        except wire.Broken as broken:
+            self.close()
+            raise SandboxUnavailable(f"the sandbox process did not start: {broken}") from broken
+        if self.hello.error:
+            self.close()
+            raise SandboxUnavailable(f"the sandbox cannot shut itself in: {self.hello.error}")
+        worker.started(self.hello.pid)
+
+    @property
+    def level(self) -> int:
+        """Isolation level of the programs it runs."""
+        return self.hello.level
+
+    @property
+    def alive(self) -> bool:
+        """False when it must be replaced."""
+        return self._alive and self._programs_left > 0
+
+    def run(self, job: Job, accept: Accept) -> None:
+        """See `Box.run`."""
+        self._programs_left -= 1
+        if not self._alive:
+            accept(0, TestRun(Exit.LOST, detail="the box was closed or has failed before"))
+            return
+        if job.style is Style.FUNCTION:
+            body = [job.prelude, job.program, (job.entry or "").encode(), *job.inputs]
+            self._round(job, range(len(job.inputs)), body, accept)
+            return
+        spent_s = 0.0
+        for index, text in enumerate(job.inputs):
+            runs: list[TestRun] = []
+            left_s = job.limits.total_cpu_s - spent_s
+            if left_s <= 0:
+                accept(index, TestRun(Exit.TIMEOUT, detail="CPU time of all tests together"))
+                return
+
+            def keep(test: int, run: TestRun, runs: list[TestRun] = runs) -> bool:
+                runs.append(run)
+                return accept(test, run)
+
+            go_on = self._round(job, range(index, index + 1), [job.prelude, job.program, text], keep, left_s)
+            spent_s += sum(run.cpu_s for run in runs)
+            if not go_on or not runs or runs[-1].exit is not Exit.RETURNED:
+                return
+
+    def _round(self, job: Job, tests: range, body: list[bytes], accept: Accept, left_s: float | None = None) -> bool:
+        """One child: sends the request, tells `accept` of each test. False when it said so, or the box failed."""
+        self._jobs += 1
+        told = 0
+        go_on = True
+        try:
+            self._stream.send(self._request(job, tests, body, left_s), _SLACK_S)
+            while True:
+                answer = self._stream.receive(_longest_wait_s(job))
+                if answer.kind == b"D":
+                    break
+                if not go_on:
+                    continue  # what was under way when we said stop
+                index, run = _test_run(answer.body, tests.start)
+                told += 1
+                go_on = accept(index, run)
+                if not go_on:
+                    self._stream.send(wire.frame(b"S", str(self._jobs).encode()), _SLACK_S)
+            self._alive = self._alive and bool(json.loads(answer.body)["clean"])
+        except (wire.Broken, ValueError, KeyError) as error:
+            self.close()
+            if go_on:
+                accept(tests.start + min(told, len(tests) - 1), TestRun(Exit.LOST, detail=str(error)))
+            return False
+        except BaseException:  # of `accept`: what the zygote goes on to say would be taken for the next job's
+            self.close()
+            raise
+        return go_on
+
+    def _request(self, job: Job, tests: range, body: list[bytes], left_s: float | None) -> bytes:
+        limits = asdict(job.limits)
+        if left_s is not None:
+            limits["total_cpu_s"] = left_s
+        header = {
+            "id": self._jobs,
+            "style": job.style.value,
+            "cpu_s": [job.cpu_s[i] for i in tests],
+            "caps": [job.output_caps[i] for i in tests],
+            "limits": limits,
+        }
+        return wire.frame(b"J", json.dumps(header).encode()) + wire.frame(b"B", wire.pack_parts(body))
+
+    def close(self) -> None:
+        """Ends the zygote and all below it; safe to call twice."""
+        self._alive = False
+        self._stream.close()
+        self.worker.kill()
+
+
+def _longest_wait_s(job: Job) -> float:
+    """A test is ended by then, whatever it does."""
+    return job.limits.wall_factor * max(job.cpu_s, default=0.0) + job.limits.wall_slack_s + _SLACK_S
+
+
+def _test_run(body: bytes, first: int) -> tuple[int, TestRun]:
+    about, output = wire.unpack_parts(body)
+    seen = json.loads(about)
+    return first + seen.pop("test"), TestRun(Exit(seen.pop("exit")), output, **seen)
