@@ -8,12 +8,13 @@ from rlvr_harness.contracts import (
     Metric,
     ModelProfile,
     OpenModel,
+    ProfiledTask,
     ReportSection,
     Sampler,
-    Sandbox,
     SelfTestingVerifier,
     Task,
     Trainer,
+    VariableTask,
     Verifier,
 )
 from rlvr_harness.errors import (
@@ -33,15 +34,18 @@ from rlvr_harness.lm_eval_bridge import open_lm, packaged_task, yaml_task
 from rlvr_harness.records import FinishReason, Measurement, Outcome, Problem, Sample, Tally, Verdict
 from rlvr_harness.requests import (
     Counts,
+    Documents,
     ImportRequest,
     ModelFacts,
     ModelRequest,
     PromptRequest,
     SampleRequest,
     SamplingLaw,
+    SandboxChoice,
     WorkLimits,
     WorkUnit,
 )
+from rlvr_harness.sandbox_contracts import Isolation, Sandbox, SandboxedVerifier
 
 __version__ = "0.1.0"
 
@@ -49,10 +53,12 @@ __all__ = [
     "AnswerVerifier",
     "ComparableProfile",
     "Counts",
+    "Documents",
     "FinishReason",
     "HarnessError",
     "ImportRequest",
     "Importer",
+    "Isolation",
     "LoadedTask",
     "Measurement",
     "Metric",
@@ -64,6 +70,7 @@ __all__ = [
     "Outcome",
     "PluginError",
     "Problem",
+    "ProfiledTask",
     "PromptRequest",
     "ReportSection",
     "RunFolderError",
@@ -72,6 +79,8 @@ __all__ = [
     "Sampler",
     "SamplingLaw",
     "Sandbox",
+    "SandboxChoice",
+    "SandboxedVerifier",
     "SelfTestingVerifier",
     "Tally",
     "Task",
@@ -80,6 +89,7 @@ __all__ = [
     "Trainer",
     "UnknownName",
     "UsageError",
+    "VariableTask",
     "Verdict",
     "Verifier",
     "VerifierLost",

@@ -11,6 +11,7 @@ from typing import Any
 from rlvr_harness import provenance
 from rlvr_harness.assembling import results_of_counts
 from rlvr_harness.checking import agreement_lines, check_rows, read_labelled, write_jsonl
+from rlvr_harness.confining import confine
 from rlvr_harness.contracts import Importer, Verifier
 from rlvr_harness.errors import PluginError, RunFolderError
 from rlvr_harness.foreign_metric import NO_CHOICE, MetricChoice
@@ -19,7 +20,7 @@ from rlvr_harness.preparing import find_task, plan_lines, prepare
 from rlvr_harness.profiles import find_profile
 from rlvr_harness.records import Problem
 from rlvr_harness.registry import Registry, load_plugins
-from rlvr_harness.requests import Counts, ImportRequest, PromptRequest
+from rlvr_harness.requests import Counts, ImportRequest, PromptRequest, SandboxChoice
 from rlvr_harness.reverifying import verify_again
 from rlvr_harness.run_reader import read_json
 from rlvr_harness.run_spec import RunSpec, identity, parse_named, parse_spec
@@ -89,7 +90,7 @@ def check_verifier(
 ) -> Iterator[str]:
     """Verdicts on the rows of a file, written to `output_path` where given; yields the agreement table.
 
-    `options`: workers and output_path; for lm-eval tasks include_path, metric and threshold.
+    `options`: workers, output_path, sandbox and sandbox_level; for lm-eval tasks include_path, metric and threshold.
     """
     registry = load_plugins()
     problems: dict[str, Problem] = {}
@@ -100,6 +101,8 @@ def check_verifier(
         problems = {problem.problem_id: problem for problem in loaded.problems}
         name = verifier or loaded.verifier
     judge: Verifier = registry.get("verifier", name) if isinstance(name, str) else name
+    confined = confine(judge, registry, SandboxChoice(options["sandbox"], options["sandbox_level"]))
+    judge = confined.verifier if confined else judge
     workers = options["workers"] or provenance.free_cores()
     checked = check_rows(read_labelled(file), problems, judge, find_profile(prompt).answer_policy, workers)
     if options["output_path"] is not None:

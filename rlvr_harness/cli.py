@@ -29,6 +29,10 @@ WITHOUT = click.option("--without", default="", metavar="A,B", help="plugins to 
 INCLUDE = click.option("--include_path", type=FOLDER, help="folder with lm-eval task YAML of your own")
 METRIC = click.option("--metric", help="lm-eval tasks: the metric that judges, NAME or NAME,FILTER")
 THRESHOLD = click.option("--threshold", type=float, help="lm-eval tasks: score from which on a sample is right")
+SANDBOX = click.option("--sandbox", default="local", show_default=True, help="where programs of code tasks run")
+LEVEL = click.option(
+    "--sandbox_level", type=click.IntRange(0, 3), default=3, show_default=True, help="least isolation for them"
+)
 CONTEXT = {"help_option_names": ["-h", "--help"], "token_normalize_func": lambda token: token.replace("-", "_")}
 
 
@@ -102,6 +106,8 @@ def verify_command(folder: Path, metric: str | None, threshold: float | None, **
 @INCLUDE
 @METRIC
 @THRESHOLD
+@SANDBOX
+@LEVEL
 @click.option("--workers", type=click.IntRange(min=1), help="verifier processes (default: free cores)")
 @click.option("-o", "--output_path", type=FILE, help="JSONL of the rows with verdict, answer and reason")
 def check_verifier_command(file: Path, **options: Any) -> None:
@@ -184,11 +190,12 @@ def demo_train_command(output_path: Path, seed: int, threads: int | None, quick:
 
 @cli.command("ls")
 @click.argument(
-    "kind", type=click.Choice(["tasks", "verifiers", "samplers", "importers", "plugins", "presets", "prompts"])
+    "kind",
+    type=click.Choice(["tasks", "verifiers", "samplers", "sandboxes", "importers", "plugins", "presets", "prompts"]),
 )
 @WITHOUT
 def ls_command(kind: str, without: str) -> None:
-    """List what is there: tasks, verifiers, samplers, importers, plugins, presets or prompts."""
+    """List what is there: tasks, verifiers, samplers, sandboxes, importers, plugins, presets or prompts."""
     from rlvr_harness import listing
 
     for line in listing.lines(kind, _names(without)):
@@ -201,16 +208,22 @@ def ls_command(kind: str, without: str) -> None:
 @INCLUDE
 @METRIC
 @THRESHOLD
+@SANDBOX
+@LEVEL
 @click.option("--limit", type=click.IntRange(min=1), help="only the first N problems")
 @click.option("--workers", type=click.IntRange(min=1), help="verifier processes (default: free cores)")
-def validate_command(tasks: Sequence[str], metric: str | None, threshold: float | None, **options: Any) -> None:
+def validate_command(tasks: Sequence[str], include_path: Path | None, workers: int | None, **options: Any) -> None:
     """Check for every problem of TASKS: its gold is accepted, a near miss refused, junk survived."""
     from rlvr_harness import validation
     from rlvr_harness.foreign_metric import MetricChoice
+    from rlvr_harness.requests import PromptRequest, SandboxChoice
 
     failed = 0
     click.echo(validation.TABLE_HEADER)
-    for report in validation.validate(tasks, **options, choice=MetricChoice(metric, threshold)):
+    request = PromptRequest(limit=options["limit"], data_dir=options["data_dir"])
+    choice = MetricChoice(options["metric"], options["threshold"])
+    sandbox = SandboxChoice(options["sandbox"], options["sandbox_level"])
+    for report in validation.validate(tasks, request, include_path, workers, choice, sandbox):
         for line in report.lines():
             click.echo(line)
         failed += not report.passed

@@ -113,6 +113,23 @@ class Task(Protocol):
         """The problems with their prompts. Raises TaskError when the data is missing or malformed."""
 
 
+@runtime_checkable
+class ProfiledTask(Protocol):
+    """A task that words its prompts as the request's profile asks, or raises TaskError where it cannot."""
+
+    @property
+    def words_by_profile(self) -> bool:
+        """True."""
+
+
+@runtime_checkable
+class VariableTask(Protocol):
+    """A task of which `NAME@VARIANT` asks for a part, as `livecodebench@2024-08..2025-01`."""
+
+    def variant(self, text: str) -> Task:
+        """The part; its name is `NAME@VARIANT`. Raises UsageError saying what can be asked for."""
+
+
 class ModelProfile(Protocol):
     """What is known of a model without its weights: enough to build and check every prompt before sampling starts.
 
@@ -181,19 +198,6 @@ class Sampler(Protocol):
 
     def open(self, request: ModelRequest) -> OpenModel:
         """The model, loaded. Raises ModelError with what is missing and what to do."""
-
-
-@runtime_checkable
-class Sandbox(Protocol):
-    """Runs untrusted programs."""
-
-    @property
-    def name(self) -> str:
-        """Unique among objects of its kind."""
-
-    @property
-    def description(self) -> str:
-        """One line for `ls`."""
 
 
 @runtime_checkable

@@ -13,12 +13,14 @@ from rlvr_harness.registry import load_plugins
 
 LOW_DISK_GB = 5.0
 LOW_MEMORY_GB = 4.0
+FULL_ISOLATION = 3
 
 
 def lines() -> Iterator[str]:
     """Checks this machine."""
     for check in (_python, _torch, _memory, _disk, _plugins, _demo, _trl):
         yield check()
+    yield from _sandboxes()
 
 
 def _line(ok: bool, what: str, mend: str = "") -> str:
@@ -62,6 +64,21 @@ def _plugins() -> str:
     except HarnessError as error:
         return _line(False, f"plugins: {error}")
     return _line(True, f"plugins: {', '.join(f'{p.name} {p.version}' for p in registry.plugins)}")
+
+
+def _sandboxes() -> Iterator[str]:
+    """A line per sandbox; none where the plugins do not load, which has a line of its own."""
+    try:
+        sandboxes = load_plugins().all("sandbox")
+    except HarnessError:
+        return
+    for sandbox in sandboxes:
+        found = sandbox.isolation()
+        by = f" ({', '.join(found.mechanisms)})" if found.mechanisms else ""
+        mend = "; ".join([*found.missing, *filter(None, [found.advice])])
+        yield _line(
+            found.level >= FULL_ISOLATION, f"sandbox {sandbox.name}: isolation level {found.level} of 3{by}", mend
+        )
 
 
 def _demo() -> str:

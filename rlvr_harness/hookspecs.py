@@ -9,7 +9,8 @@ from typing import Any
 
 import pluggy
 
-from rlvr_harness.contracts import Importer, Metric, ReportSection, Sampler, Sandbox, Task, Trainer, Verifier
+from rlvr_harness.contracts import Importer, Metric, ReportSection, Sampler, Task, Trainer, Verifier
+from rlvr_harness.sandbox_contracts import Sandbox
 
 PROJECT = "rlvr_harness"
 hookspec = pluggy.HookspecMarker(PROJECT)

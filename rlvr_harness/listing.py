@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from rlvr_harness.presets import PRESETS
 from rlvr_harness.profiles import PROFILES
-from rlvr_harness.registry import load_plugins
+from rlvr_harness.registry import PLURALS, load_plugins
+
+SINGULARS = {plural: kind for kind, plural in PLURALS.items()}
 
 
 def lines(kind: str, without: Sequence[str] = ()) -> list[str]:
@@ -21,4 +23,4 @@ def lines(kind: str, without: Sequence[str] = ()) -> list[str]:
             f"{p.name}\t{p.distribution} {p.version} ({p.module}): {registry.offers_of(p.name)}"
             for p in registry.plugins
         ]
-    return [f"{thing.name}\t{thing.description}" for thing in registry.all(kind.removesuffix("s"))]
+    return [f"{thing.name}\t{thing.description}" for thing in registry.all(SINGULARS[kind])]

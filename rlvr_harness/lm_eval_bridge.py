@@ -8,19 +8,17 @@ Known to work with lm-eval 0.4.13. Names used, each held by a contract test: `lm
 from __future__ import annotations
 
 import json
-import logging
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rlvr_harness.contracts import LoadedTask
 from rlvr_harness.errors import ModelError, TaskError, first_line
-from rlvr_harness.lm_eval_view import lm_eval_view
+from rlvr_harness.lm_eval_view import lm_eval_view, quiet_lm_eval
 from rlvr_harness.records import Problem, plain_fields
-from rlvr_harness.requests import PromptRequest
+from rlvr_harness.requests import Documents, PromptRequest
 from rlvr_harness.task_files import (
     TaskFile,
     as_dataset,
@@ -52,10 +50,14 @@ class YamlTask:
         """One line for `ls tasks`."""
         return self.file.description
 
-    def load(self, request: PromptRequest) -> LoadedTask:
-        """The problems, their prompts rendered by lm-eval."""
-        config, revision = self.file.config_for(request.data_dir)
-        rows = read_rows(config, self.file, request.data_dir)
+    def load(self, request: PromptRequest, documents: Documents | None = None) -> LoadedTask:
+        """The problems, their prompts rendered by lm-eval; of the documents given, else of those the YAML names."""
+        if documents is not None:
+            config, revision = dict(self.file.config), documents.revision
+            rows: list[dict[str, Any]] | None = [dict(row) for row in documents.rows]
+        else:
+            config, revision = self.file.config_for(request.data_dir)
+            rows = read_rows(config, self.file, request.data_dir)
         definition = self.file.worded(config, request.profile)
         if rows is not None:
             split = definition["test_split"]
@@ -79,6 +81,7 @@ class YamlTask:
             chance=self.file.chances({p.problem_id: p.metadata for p in problems}),
             chance_label=self.file.chance_label,
             image_field=self.file.image_field,
+            notes=documents.notes if documents else (),
         )
 
     def _selected(self, dataset: Any) -> Any:
@@ -121,7 +124,7 @@ def find_lm_eval_definition(name: str, include_path: Path | None) -> LmEvalDefin
     files, grouped = _mentions(name)
     folders += [(folder, False) for folder in dict.fromkeys(file.parent for file in files)]
     folders += [(_built_in(), True)] if grouped else []
-    with _quiet_lm_eval():
+    with quiet_lm_eval():
         for folder, whole in folders:
             entry = TaskManager(include_path=str(folder), include_defaults=False).task_index.get(name)
             if entry is None or not (whole or entry.kind.name in ("TASK", "PY_TASK")):
@@ -141,7 +144,7 @@ def load_lm_eval_task(name: str, file: Path) -> Any:
     """lm-eval's task of a YAML file, with its data. Raises TaskError."""
     from lm_eval.tasks import TaskManager
 
-    with _quiet_lm_eval():
+    with quiet_lm_eval():
         try:
             (task,) = TaskManager(include_defaults=False).load([str(file)])["tasks"].values()
         except (*LM_EVAL_EXCEPTIONS, ImportError) as error:
@@ -154,7 +157,7 @@ def score_response(task: Any, filter_name: str, text: str, doc: Mapping[str, Any
     from lm_eval.api.instance import Instance
 
     instance = Instance("generate_until", dict(doc), (prompt, {}), 0, resps=[text])
-    with _quiet_lm_eval():
+    with quiet_lm_eval():
         next(one for one in task._filters if one.name == filter_name).apply([instance])
         response = instance.filtered_resps[filter_name]
         return response, task.process_results(dict(doc), [response])
@@ -184,7 +187,7 @@ def open_lm(name: str, model_args: Mapping[str, Any], device: str | None = None)
     """
     from lm_eval.api.registry import get_model
 
-    with _quiet_lm_eval():
+    with quiet_lm_eval():
         try:
             model_class = get_model(name)
         except (ValueError, KeyError) as error:
@@ -219,7 +222,7 @@ def write_lm_eval_results(results: Mapping[str, Any], role: str, folder: Path) -
 def _configured_task(definition: dict[str, Any], name: str, data_dir: Path | None) -> Any:
     from lm_eval.api.task import ConfigurableTask
 
-    with _quiet_lm_eval():
+    with quiet_lm_eval():
         try:
             return ConfigurableTask(config=definition)
         except TaskError:
@@ -246,7 +249,7 @@ def lm_eval_problems(task: Any, name: str, request: PromptRequest, id_field: str
     chat = request.chat_renderer
     task.set_config("num_fewshot", request.num_fewshot)
     task.set_fewshot_seed(request.seed)
-    with _quiet_lm_eval():
+    with quiet_lm_eval():
         try:
             task.build_all_requests(
                 limit=request.limit,
@@ -278,21 +281,3 @@ def _problem(task: Any, name: str, instance: Any, id_field: str | None) -> Probl
         stop=stop_strings(instance.args[1].get("until")),
         metadata=plain_fields(doc),
     )
-
-
-@contextmanager
-def _quiet_lm_eval() -> Iterator[None]:
-    """Silences lm-eval's progress bars and info lines: our own output is one line per fact."""
-    import datasets
-
-    logger = logging.getLogger("lm_eval")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    bars = datasets.is_progress_bar_enabled()
-    datasets.disable_progress_bars()
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-        if bars:
-            datasets.enable_progress_bars()

@@ -1,8 +1,10 @@
-"""results.json of one model in the shape of lm-eval's results files; what lm-eval itself is not needed for."""
+"""What lm-eval itself is not needed for: results.json in the shape of its results files, and its silence."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -26,3 +28,21 @@ def lm_eval_view(results: Mapping[str, Any], role: str) -> dict[str, Any]:
         view["higher_is_better"][task] = {f"pass@{k}": True for k in model["pass_at_k"]}
         view["n-samples"][task] = {"original": content["problems"], "effective": content["problems"]}
     return view
+
+
+@contextmanager
+def quiet_lm_eval() -> Iterator[None]:
+    """Silences lm-eval's progress bars and info lines: our own output is one line per fact."""
+    import datasets
+
+    logger = logging.getLogger("lm_eval")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    bars = datasets.is_progress_bar_enabled()
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        if bars:
+            datasets.enable_progress_bars()

@@ -11,7 +11,8 @@ from typing import Any
 
 from rlvr_harness import presets, provenance
 from rlvr_harness.comparing import Conditions, decide
-from rlvr_harness.contracts import ModelProfile, Sampler, Task, Verifier
+from rlvr_harness.confining import Confined, confine
+from rlvr_harness.contracts import ModelProfile, ProfiledTask, Sampler, Task, VariableTask, Verifier
 from rlvr_harness.demo_models import resolve_path
 from rlvr_harness.errors import HarnessError, UnknownName, UsageError
 from rlvr_harness.fairness import Decision
@@ -38,6 +39,7 @@ class PreparedTask:
     law: SamplingLaw
     plan: FixedPlan
     k: int
+    confined: Confined | None = None
 
     @property
     def name(self) -> str:
@@ -61,6 +63,7 @@ class PreparedRun:
     def notes(self) -> list[str]:
         """What the user should know before sampling, one line each."""
         notes = [note for task in self.tasks for note in (*task.prompted.loaded.notes, *task.prompted.notes)]
+        notes += [note for task in self.tasks if task.confined for note in task.confined.notes()]
         return list(dict.fromkeys(notes + [finding.text for finding in self.fairness.findings]))
 
 
@@ -91,8 +94,10 @@ def prepare(spec: RunSpec, registry: Registry, earlier: Mapping[str, Any] | None
             raise UsageError(f"task '{task.name}' shows pictures, and sampler '{sampler.name}' reads text only")
         n = number or spec.samples_per_problem
         verifier = _verifier(registry, prompted, spec)
+        confined = confine(verifier, registry, spec.sandbox_choice)
+        verifier = confined.verifier if confined else verifier
         _try_verifier(verifier, prompted.problems[:1])
-        prepared.append(PreparedTask(prompted, verifier, law, FixedPlan(n), min(spec.k, n)))
+        prepared.append(PreparedTask(prompted, verifier, law, FixedPlan(n), min(spec.k, n), confined))
     args = {role: request.args for role, request in requests.items()}
     conditions = Conditions(profiles, args, [task.prompted for task in prepared], chat.wanted)
     fair = decide(conditions, earlier, spec.allow_unfair)
@@ -111,6 +116,12 @@ def find_task(
         return LmEvalTask(name, include_path, choice)
     if name not in registry.offered["task"] and (include_path is not None or is_lm_eval_name(name)):
         return LmEvalTask(name, include_path, choice)
+    stem, at, variant = name.partition("@")
+    if at and name not in registry.offered["task"]:
+        varied = registry.get("task", stem)
+        if not isinstance(varied, VariableTask):
+            raise UsageError(f"task '{stem}' has no variants; leave out '@{variant}'")
+        return varied.variant(variant)
     found: Task = registry.get("task", name)
     return found
 
@@ -160,7 +171,7 @@ def _wanted_tasks(spec: RunSpec, registry: Registry) -> dict[str, tuple[Task, in
 
 
 def _check_wording(task: Task, profile: PromptProfile) -> None:
-    if profile.before is not None and not isinstance(task, YamlTask):
+    if profile.before is not None and not isinstance(task, YamlTask | ProfiledTask):
         raise UsageError(f"task '{task.name}' words its prompts itself; it cannot take --prompt {profile.name}")
 
 

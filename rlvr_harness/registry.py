@@ -11,8 +11,9 @@ from typing import Any, Protocol
 import pluggy
 
 from rlvr_harness import hookspecs
-from rlvr_harness.contracts import Importer, Metric, ReportSection, Sampler, Sandbox, Task, Trainer, Verifier
+from rlvr_harness.contracts import Importer, Metric, ReportSection, Sampler, Task, Trainer, Verifier
 from rlvr_harness.errors import PluginError, UnknownName
+from rlvr_harness.sandbox_contracts import Sandbox
 
 GROUP = hookspecs.PROJECT
 KINDS: Mapping[str, type] = {

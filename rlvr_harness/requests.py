@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,23 @@ class WorkLimits:
 
     wall_s: float
     memory_mb: int
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxChoice:
+    """Where programs of the models may run: a sandbox by name, and the isolation level that it must reach."""
+
+    name: str = "local"
+    level: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """A task's documents where its YAML cannot fetch them; `revision` names their source, `notes` are for the user."""
+
+    rows: Sequence[Mapping[str, Any]]
+    revision: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

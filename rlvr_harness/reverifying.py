@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from rlvr_harness.confining import confine
 from rlvr_harness.contracts import Verifier
 from rlvr_harness.errors import RunFolderError, UsageError
 from rlvr_harness.foreign_metric import NO_CHOICE, MetricChoice
@@ -26,12 +27,13 @@ from rlvr_harness.planning import SampleKey
 from rlvr_harness.preparing import find_task
 from rlvr_harness.records import Outcome, Problem, Verdict
 from rlvr_harness.registry import Registry
-from rlvr_harness.requests import PromptRequest
+from rlvr_harness.requests import PromptRequest, SandboxChoice
 from rlvr_harness.run_reader import read_json, read_problems, read_samples, read_verdicts
 from rlvr_harness.run_store import RunStore
 from rlvr_harness.stages.verifying import VerifierPool
 
 CASES_LISTED = 10_000
+_SANDBOX_KEYS = ("sandbox", "sandbox_level")
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,8 @@ def _judges(
             judges[task] = registry.get("verifier", name)
         else:
             judges[task] = _tasks_own(task, name, spec, registry)
+        confined = confine(judges[task], registry, SandboxChoice(*(spec[key] for key in _SANDBOX_KEYS if key in spec)))
+        judges[task] = confined.verifier if confined else judges[task]
     return judges
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from rlvr_harness.errors import UsageError, first_line
 from rlvr_harness.foreign_metric import MetricChoice
+from rlvr_harness.requests import SandboxChoice
 
 Scalar = str | int | float | bool | None
 ROLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -116,6 +117,10 @@ class RunSpec(BaseModel):
     data_dir: Path | None = Field(None, description="folder with local copies of the data sets")
     include_path: Path | None = Field(None, description="folder with lm-eval task YAML of your own")
     verifier: str | None = Field(None, description="judge with this verifier instead of each task's own")
+    sandbox: str = Field("local", description="where programs of code tasks run; see `ls sandboxes`")
+    sandbox_level: int = Field(
+        3, ge=0, le=3, description="isolation below which programs are not run: 3 namespaces, 2 own uid, 1 limits"
+    )
     metric: str | None = Field(
         None,
         min_length=1,
@@ -166,6 +171,11 @@ class RunSpec(BaseModel):
     def metric_choice(self) -> MetricChoice:
         """What decides in lm-eval tasks."""
         return MetricChoice(self.metric, self.threshold)
+
+    @property
+    def sandbox_choice(self) -> SandboxChoice:
+        """Where programs of the models may run."""
+        return SandboxChoice(self.sandbox, self.sandbox_level)
 
     def args_for(self, role: str) -> dict[str, Any]:
         """Engine arguments of one model."""

@@ -105,6 +105,7 @@ def _task_record(task: PreparedTask) -> dict[str, Any]:
         "verifier_version": task.verifier.version,
         "longest_prompt": task.prompted.longest_prompt,
         "sampling": law_as_data(task.law),
+        **({"sandbox": task.confined.as_data()} if task.confined else {}),
     }
 
 

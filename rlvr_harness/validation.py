@@ -10,14 +10,16 @@ from itertools import islice
 from pathlib import Path
 
 from rlvr_harness import provenance
+from rlvr_harness.confining import confine
 from rlvr_harness.contracts import SelfTestingVerifier, Verifier
 from rlvr_harness.foreign_metric import NO_CHOICE, MetricChoice
 from rlvr_harness.preparing import find_tasks
 from rlvr_harness.records import FinishReason, Outcome, Problem, Sample, Verdict
 from rlvr_harness.registry import load_plugins
-from rlvr_harness.requests import PromptRequest
+from rlvr_harness.requests import PromptRequest, SandboxChoice
 from rlvr_harness.stages.verifying import VerifierPool
 
+USUAL_SANDBOX = SandboxChoice()
 FOREIGN_TRIED = 50
 """How many following problems are looked at for another gold: choices A to E repeat themselves."""
 JUNK = (
@@ -81,19 +83,21 @@ class ValidationReport:
 
 def validate(
     tasks: Sequence[str],
-    data_dir: Path | None = None,
+    request: PromptRequest,
     include_path: Path | None = None,
-    limit: int | None = None,
     workers: int | None = None,
     choice: MetricChoice = NO_CHOICE,
+    sandbox: SandboxChoice = USUAL_SANDBOX,
 ) -> Iterator[ValidationReport]:
-    """One report per task; `choice` is for lm-eval tasks."""
+    """One report per task; `choice` is for lm-eval tasks, `sandbox` for tasks whose answers are programs."""
     registry = load_plugins()
     found = [task for name in tasks for task in find_tasks(registry, name, include_path, choice)]
     for task in found:
-        loaded = task.load(PromptRequest(limit=limit, data_dir=data_dir))
+        loaded = task.load(request)
         wanted = loaded.verifier
         verifier: Verifier = registry.get("verifier", wanted) if isinstance(wanted, str) else wanted
+        confined = confine(verifier, registry, sandbox)
+        verifier = confined.verifier if confined else verifier
         yield validate_problems(task.name, loaded.problems, verifier, workers or provenance.free_cores())
 
 

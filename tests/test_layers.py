@@ -21,11 +21,11 @@ LAYERS = (
     {"cli"},
     {"app", "listing", "validation", "doctor"},
     {"running", "pipeline", "assembling", "preparing", "reverifying", "checking"},
-    {"registry", "hookspecs", "stages", "report", "options", "comparing"},
+    {"registry", "hookspecs", "stages", "report", "options", "comparing", "confining"},
     {
         *{"contracts", "planning", "metrics", "run_store", "run_reader", "run_spec", "presets", "task_files"},
         *{"lm_eval_bridge", "lm_eval_view", "demo_models", "progress", "provenance", "engine_args", "fairness"},
-        *{"foreign_metric", "foreign_tasks", "local_rows"},
+        *{"foreign_metric", "foreign_tasks", "local_rows", "sandbox_contracts"},
     },
     {"records", "requests", "errors", "profiles"},
 )

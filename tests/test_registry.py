@@ -35,10 +35,11 @@ def load(**plugins):
 
 def test_our_own_plugins_offer_what_they_promise():
     found = load_plugins()
-    names = ["counts", "demo", "hf", "math", "reasoning_gym", "vision"]
+    names = ["code", "counts", "demo", "hf", "math", "reasoning_gym", "vision"]
     assert [plugin.name for plugin in found.plugins] == names
     assert "hf" in found.offered["sampler"]
-    assert {"math", "countdown"} <= set(found.offered["verifier"])
+    assert {"math", "countdown", "code"} <= set(found.offered["verifier"])
+    assert set(found.offered["sandbox"]) == {"local", "bwrap", "docker", "unsafe"}
     assert "counts" in found.offered["importer"]
     assert {"countdown", "gsm8k", "math500", "aime24", "aime25", "amc23"} <= set(found.offered["task"])
 
@@ -158,7 +159,7 @@ def test_a_plugin_left_out_offers_nothing():
 
 
 def test_leaving_out_an_unknown_plugin_is_refused():
-    with pytest.raises(UnknownName, match="--without names no plugin: maths; there are: counts, demo, hf, math"):
+    with pytest.raises(UnknownName, match="--without names no plugin: maths; there are: code, counts, demo, hf, math"):
         load_plugins(without=["maths"])
 
 
