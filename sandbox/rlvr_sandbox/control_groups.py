@@ -65,6 +65,19 @@ class ControlGroup:
                     folder.rmdir()
         return cls(folders) if folders else None
 
+    @classmethod
+    def around(cls, pid: int) -> ControlGroup | None:
+        """A new group with this process in it; None where that cannot be had."""
+        group = cls.make()
+        if group is None:
+            return None
+        try:
+            group.add(pid)
+        except OSError:
+            group.remove()
+            return None
+        return group
+
     @property
     def mechanisms(self) -> list[str]:
         """For the isolation report."""

@@ -182,6 +182,9 @@ class ContainerWorker:
     def started(self, pid: int) -> None:
         """Nothing: the container is what is held on to."""
 
+    def limit(self, limits: Limits) -> None:
+        """Nothing: the engine bounds the container as a whole."""
+
     def kill(self) -> None:
         """Kills and removes it, and returns when the engine says that it is gone."""
         from docker.errors import DockerException, NotFound

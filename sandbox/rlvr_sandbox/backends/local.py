@@ -19,8 +19,10 @@ from typing import Any
 
 from rlvr_sandbox.backends.stream import Stream, StreamBox
 from rlvr_sandbox.box import Isolation
+from rlvr_sandbox.control_groups import ControlGroup
 from rlvr_sandbox.errors import SandboxUnavailable
 from rlvr_sandbox.isolation import Found, first_that_works
+from rlvr_sandbox.records import Limits
 
 _PROGRAMS = 500  # a zygote is replaced after as many: what little it gathers is thrown away
 _END_S = 10.0  # a killed process is gone long before, unless the kernel has it in an uninterruptible wait
@@ -41,6 +43,7 @@ class LocalWorker:
     def __init__(self, command: Sequence[str], control: int, scratch: str) -> None:
         """Starts it with `control` as its standard input and output, an empty environment and no other descriptor."""
         self._scratch, self._pidfd = scratch, -1
+        self._group: ControlGroup | None = None
         self.last_words = ""
         # The zygote and its forking process hold the other end of this pipe, and no program does: it ends with them.
         self._process = subprocess.Popen(
@@ -52,6 +55,13 @@ class LocalWorker:
             cwd="/",
             start_new_session=True,  # Ctrl-C is for the judge, which then ends its boxes
         )
+
+        self._group = ControlGroup.around(self._process.pid)  # which forks nothing before it has its settings
+
+    def limit(self, limits: Limits) -> None:
+        """The kernel's own bound on all processes of the box together, where control groups can be made."""
+        if self._group is not None:
+            self._group.limit(limits.processes, limits.memory_mb + limits.disk_mb)
 
     @property
     def pid(self) -> int:
@@ -78,6 +88,8 @@ class LocalWorker:
             while _await(pipe.fileno()) and (text := os.read(pipe.fileno(), 1 << 16)):
                 self.last_words = text.decode("utf-8", "replace").strip().rpartition("\n")[2]
             pipe.close()
+        if self._group is not None:
+            self._group.remove()
         if self._scratch:
             shutil.rmtree(self._scratch, ignore_errors=True)
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from rlvr_sandbox.box import Accept
 from rlvr_sandbox.errors import SandboxUnavailable
 from rlvr_sandbox.jail import wire
-from rlvr_sandbox.records import Exit, Job, Style, TestRun
+from rlvr_sandbox.records import Exit, Job, Limits, Style, TestRun
 
 _SLACK_S = 60.0  # past all deadlines of the job itself: the zygote must be stuck
 _HELLO_S = 60.0
@@ -27,6 +27,9 @@ class Worker(Protocol):
 
     def started(self, pid: int) -> None:
         """The zygote is ready, and has that process id where it was started."""
+
+    def limit(self, limits: Limits) -> None:
+        """Bounds all that runs behind the stream, for the next program; nothing where only the zygote keeps limits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +137,7 @@ class StreamBox:
         if not self._alive:
             accept(0, TestRun(Exit.LOST, detail="the box was closed or has failed before"))
             return
+        self.worker.limit(job.limits)
         if job.style is Style.FUNCTION:
             body = [job.prelude, job.program, (job.entry or "").encode(), *job.inputs]
             self._round(job, range(len(job.inputs)), body, accept)
