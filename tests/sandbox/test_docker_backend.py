@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from rlvr_sandbox.backends.docker_container import LABEL, owner, remove_stale
 from rlvr_sandbox.conformance import CHECKS, Trial, attempt, values
 from rlvr_sandbox.corpus import Corpus, summary
