@@ -1,7 +1,7 @@
 """Shutting a program in inside a container, which gives the namespaces: an own user id, limits, Landlock, a filter."""
 
 # pathlib would lie in the memory of every program; these are a few plain calls.
-# ruff: noqa: PTH101, PTH104, PTH106, PTH108, PTH110, PTH118, PTH123, PTH208
+# ruff: noqa: PTH101, PTH104, PTH106, PTH108, PTH110, PTH116, PTH118, PTH123, PTH208
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import errno
 import fcntl
 import os
 import signal
+import stat
 import sysconfig
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -20,7 +21,6 @@ from .view import WORK
 from .weak import PR_SET_CHILD_SUBREAPER, Filtered
 
 _SHARED = "/dev/shm"  # semaphores of multiprocessing live there
-_READ_ONLY = 1  # ST_RDONLY
 _OUT_OF_THE_WAY = 10  # each child has its own streams at the lowest numbers
 # Whoever ends a program has this real user id, so that the program, whose user it acts as, cannot end it first.
 _SWEEPER_ID = 65_532
@@ -121,9 +121,14 @@ def _check_container() -> None:
     others = [name for name in names if name != "lo"]
     if others:
         raise OSError(f"the container has a network ({', '.join(others)})")
-    for folder in ("/", "/etc", "/usr"):
-        if not os.statvfs(folder).f_flag & _READ_ONLY:
-            raise OSError(f"{folder} of the container is not read-only")
+    for folder in ("", "/etc", "/usr"):
+        path = f"{folder}/.rlvr-sandbox"
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
+        except OSError:
+            continue
+        os.unlink(path)
+        raise OSError(f"the container's {folder or '/'} can be written")
 
 
 def _writable_by_all() -> list[str]:
@@ -132,9 +137,10 @@ def _writable_by_all() -> list[str]:
     with open("/proc/mounts") as lines:
         for line in lines:
             _, folder, kind, options, *_ = line.split()
-            shared = kind in ("tmpfs", "mqueue") and options.startswith("rw")
-            if shared and os.stat(folder).st_mode & 0o40002 == 0o40002:  # noqa: PTH116  (no pathlib in a program's memory)
-                found.append(folder)
+            if kind in ("tmpfs", "mqueue") and options.startswith("rw"):
+                mode = os.stat(folder).st_mode
+                if stat.S_ISDIR(mode) and mode & stat.S_IWOTH:
+                    found.append(folder)
     return found
 
 
