@@ -1,5 +1,6 @@
 """rlvr-harness: large-k evaluation of RLVR checkpoints against their base. This is the whole public API."""
 
+from rlvr_harness.boxes import last_closed_box
 from rlvr_harness.contracts import (
     AnswerVerifier,
     ComparableProfile,
@@ -98,6 +99,7 @@ __all__ = [
     "__version__",
     "first_line",
     "hookimpl",
+    "last_closed_box",
     "open_lm",
     "packaged_task",
     "yaml_task",

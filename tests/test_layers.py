@@ -27,7 +27,7 @@ LAYERS = (
         *{"lm_eval_bridge", "lm_eval_view", "demo_models", "progress", "provenance", "engine_args", "fairness"},
         *{"foreign_metric", "foreign_tasks", "local_rows", "sandbox_contracts"},
     },
-    {"records", "requests", "errors", "profiles"},
+    {"records", "requests", "errors", "profiles", "boxes"},
 )
 HEAVY = (
     "torch",

@@ -54,6 +54,7 @@ PUBLIC = [
     "__version__",
     "first_line",
     "hookimpl",
+    "last_closed_box",
     "open_lm",
     "packaged_task",
     "yaml_task",

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from rlvr_harness import last_closed_box
+
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*")
-_BOX_OR_BRACE = re.compile(r"(?P<box>\\(?:boxed|fbox)\s*\{)|\\.|(?P<open>\{)|(?P<close>\})", re.DOTALL)
 _BARE = re.compile(r"(?P<inside>[^$\n]*?)(?:\$|\\\)|\\\])|(?P<word>[^\s$\\{}]+)(?P<after>\s|\Z)")
 _HASH = re.compile(r"####(?P<answer>[^\n]*)(?P<after>\n|\Z)")
 _ANSWER_LINE = re.compile(
@@ -29,8 +30,8 @@ def last_boxed(text: str, cut: bool) -> str | None:
         return None
     last = boxes[-1]
     if not text.startswith("{", last.end()):
-        return _unbraced(text, last.end(), cut) or _last_closed(text)
-    return _last_closed(text, last.start()) or _last_closed(text)
+        return _unbraced(text, last.end(), cut) or last_closed_box(text)
+    return last_closed_box(text, last.start()) or last_closed_box(text)
 
 
 def last_hash(text: str, cut: bool) -> str | None:
@@ -92,22 +93,6 @@ POLICIES: Mapping[str, AnswerPolicy] = MappingProxyType(
 def _last_line(pattern: re.Pattern[str], text: str, cut: bool) -> str | None:
     found = [m["answer"].strip(" \t\r*") for m in pattern.finditer(text) if m["after"] or not cut]
     return next(filter(None, reversed(found)), None)
-
-
-def _last_closed(text: str, start: int = 0) -> str | None:
-    """Content of the non-empty box that opens last among those closed, in one pass from `start`."""
-    opened: list[int | None] = []
-    best_start, best = -1, None
-    for token in _BOX_OR_BRACE.finditer(text, start):
-        if token["box"]:
-            opened.append(token.end())
-        elif token["open"]:
-            opened.append(None)
-        elif token["close"] and opened:
-            begin = opened.pop()
-            if begin is not None and begin > best_start and text[begin : token.start()].strip():
-                best_start, best = begin, text[begin : token.start()].strip()
-    return best
 
 
 def _unbraced(text: str, start: int, cut: bool) -> str | None:

@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rlvr_harness import FinishReason, Problem, Sample, TaskError, Verdict, WorkLimits
+from rlvr_harness import FinishReason, Problem, Sample, TaskError, Verdict, WorkLimits, last_closed_box
 from rlvr_reasoning_gym.generators import score
 from rlvr_reasoning_gym.guards import GUARDS
 
 _TAGS = re.compile(r"<answer>((?:(?!</?answer>).)*)</answer>", re.DOTALL)
-_BOX_OR_BRACE = re.compile(r"(?P<box>\\boxed\s*\{)|\\.|(?P<open>\{)|(?P<close>\})", re.DOTALL)
 _LONGEST_ANSWER = 20_000
 _NO_GOLD = frozenset({"boxnet", "graph_color", "propositional_logic", "rubiks_cube", "rush_hour"})
 """Generators whose many valid answers the library scores but whose entries hold none."""
@@ -29,7 +28,7 @@ class ReasoningGymVerifier:
 
     name: str = "reasoning-gym"
     description: str = "reasoning-gym's own scorer, right at the full score only"
-    version: str = "1"
+    version: str = "2"
 
     @property
     def limits(self) -> WorkLimits | None:
@@ -86,24 +85,9 @@ def read_answer(text: str) -> str | None:
     """
     tagged = [match[1].strip() for match in _TAGS.finditer(text) if match[1].strip()]
     if not tagged:
-        return _last_box(text)
+        return last_closed_box(text)
     answer = tagged[-1]
-    return _last_box(answer) or answer if answer.startswith("\\boxed") and answer.endswith("}") else answer
-
-
-def _last_box(text: str) -> str | None:
-    opened: list[int | None] = []
-    last_start, last = -1, None
-    for token in _BOX_OR_BRACE.finditer(text):
-        if token["box"]:
-            opened.append(token.end())
-        elif token["open"]:
-            opened.append(None)
-        elif token["close"] and opened:
-            start = opened.pop()
-            if start is not None and start > last_start and text[start : token.start()].strip():
-                last_start, last = start, text[start : token.start()].strip()
-    return last
+    return last_closed_box(answer) or answer if answer.startswith("\\boxed") and answer.endswith("}") else answer
 
 
 def _origin(problem: Problem) -> tuple[str, Mapping[str, Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-_BOX_OR_BRACE = re.compile(r"(?P<box>\\(?:boxed|fbox)\s*\{)|\\.|(?P<open>\{)|(?P<close>\})", re.DOTALL)
 _QUOTED = re.compile(r'[Tt]he answer is "([^"\n]*)"\.')
 _FLAGGED = re.compile(
     r"\b[Tt]he (?:(?:final|correct) answer is|answer (?:is|should be))(?![A-Za-z]):?[ \t]*"
@@ -13,25 +12,6 @@ _FLAGGED = re.compile(
 _LETTER_AT_END = re.compile(r"[ \n]\(?([A-E])\)?\.\Z")  # So we choose (B).
 _LETTER_IN_FRONT = re.compile(r"\A\(?([A-E])\)?(?: [A-E])?\n")  # B\nBecause ...
 _NUMBER_AT_END = re.compile(r"\bis (-?(?:\d+(?:\.\d+)?|\.\d+))\.?\Z")  # ... the sum is 12.
-
-
-def last_boxed(text: str) -> str | None:
-    r"""Content of the last complete, non-empty box: `\boxed{1} \boxed{\frac12} \boxed{3` gives `\frac12`.
-
-    Of boxes inside one another it is the innermost. One pass over the text.
-    """
-    opened: list[int | None] = []
-    best_start, best = -1, None
-    for token in _BOX_OR_BRACE.finditer(text):
-        if token["box"]:
-            opened.append(token.end())
-        elif token["open"]:
-            opened.append(None)
-        elif token["close"] and opened:
-            start = opened.pop()
-            if start is not None and start > best_start and text[start : token.start()].strip():
-                best_start, best = start, text[start : token.start()].strip()
-    return best
 
 
 def last_quoted(text: str) -> str | None:

@@ -6,9 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rlvr_harness import FinishReason, Problem, Sample, Verdict, WorkLimits
+from rlvr_harness import FinishReason, Problem, Sample, Verdict, WorkLimits, last_closed_box
 from rlvr_vision.answers import LONGEST_ANSWER, is_letter, letter, pick
-from rlvr_vision.extraction import last_boxed
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +88,7 @@ class BenchmarkVerifier(ABC):
         return [*(f"So it is \\boxed{{{answer}}}." for answer in wrong), f"Perhaps {right[0]}, but I cannot tell"]
 
     def _extract(self, problem: Problem, sample: Sample) -> str | None:
-        boxed = last_boxed(sample.text)
+        boxed = last_closed_box(sample.text)
         if boxed is None and sample.finish_reason is not FinishReason.LENGTH:
             return self.unboxed_answer(problem, sample.text)
         return boxed

@@ -122,7 +122,7 @@ def test_cpu_time_of_scripts_adds_up_over_the_tests(box):
 def test_sleeping_costs_no_cpu_time(box):
     (slept,) = run(box, "import time\ndef f(x): time.sleep(0.3)", cpu_s=0.2)
     assert slept.exit is Exit.RETURNED
-    assert slept.wall_s >= 0.3
+    assert slept.wall_s >= 0.25
     assert slept.cpu_s < 0.1
 
 

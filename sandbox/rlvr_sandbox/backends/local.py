@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -129,7 +130,7 @@ def module_paths(names: Sequence[str]) -> dict[str, str]:
     return found
 
 
-class ZygoteBackend:
+class ZygoteBackend(ABC):
     """Zygotes on this machine, shut in by the best of several ways."""
 
     def __init__(
@@ -145,13 +146,13 @@ class ZygoteBackend:
         self._lock = threading.Lock()
 
     @property
+    @abstractmethod
     def name(self) -> str:
         """What the backend is asked for by."""
-        raise NotImplementedError
 
+    @abstractmethod
     def ways(self) -> list[dict[str, Any]]:
         """Settings to try, best first. Raises SandboxUnavailable where there is nothing to try."""
-        raise NotImplementedError
 
     def isolation(self) -> Isolation:
         """The level of this machine, and why it is not more."""
