@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,8 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: takes minutes; left out by `-m 'not slow'`")
+    # A shell ignores Ctrl-C for what it starts in the background, and programs under test would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
