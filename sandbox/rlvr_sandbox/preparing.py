@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rlvr_sandbox import oracles
@@ -23,6 +23,7 @@ _NODE_FACTOR = 4
 _LEAST_NODES = 1_000_000
 _LEAST_DIGITS = 100_000
 _MOST_BYTES = 1 << 30
+_REMEMBERED_BYTES = 4096
 UNCAPPED = tagged.Caps(_MOST_BYTES, nodes=_MOST_BYTES, digits=_MOST_BYTES)
 """For data of our own."""
 _IDENTIFIER = re.compile(r"[^\w .:-]")
@@ -42,6 +43,8 @@ class PreparedTask:
     caps: tuple[tagged.Caps, ...]
     accepts: oracles.Accepts
     digest: bytes
+    _right: dict[int, bytes] = field(default_factory=dict, repr=False)
+    """Of each test the last output that was right, where it is short: right programs mostly say the same."""
 
     def job(self, program: str) -> Job:
         """What a box is given to run that program on all tests."""
@@ -69,10 +72,18 @@ class PreparedTask:
             return {Exit.OUTPUT: "output_limit"}.get(run.exit, run.exit.value)
         if len(run.output) > self.caps[index].size:
             return "output_limit"
+        if self._right.get(index) == run.output:
+            return None
+        fault = self._fault_of(index, run.output)
+        if fault is None and len(run.output) <= _REMEMBERED_BYTES:
+            self._right[index] = run.output
+        return fault
+
+    def _fault_of(self, index: int, output: bytes) -> str | None:
         if self.task.style is Style.STDIN:
-            return None if self._accepts(index, run.output) else "wrong_answer"
+            return None if self._accepts(index, output) else "wrong_answer"
         try:
-            value = tagged.decode(run.output, self.caps[index])
+            value = tagged.decode(output, self.caps[index])
         except tagged.Malformed:
             return "malformed_output"
         if self._accepts(index, value):

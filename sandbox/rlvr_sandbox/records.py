@@ -17,13 +17,16 @@ class Style(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one program. `cpu_s` is per test; wall time is bounded by `wall_factor` x cpu_s + `wall_slack_s`."""
+    """Bounds of one program. `cpu_s` is per test, `total_cpu_s` for all tests of a program together.
+
+    Wall time is bounded by `wall_factor` times each of the two plus `wall_slack_s`; time in which the program waits for
+    a processor, or for the judge to take its answers, does not count.
+    """
 
     cpu_s: float = 6.0
     wall_factor: float = 3.0
     wall_slack_s: float = 2.0
     total_cpu_s: float = 60.0
-    """CPU seconds of all tests of a program together."""
     memory_mb: int = 4096
     """Over the whole process tree of the program."""
     processes: int = 32

@@ -122,7 +122,7 @@ def test_cpu_time_of_scripts_adds_up_over_the_tests(box):
 def test_sleeping_costs_no_cpu_time(box):
     (slept,) = run(box, "import time\ndef f(x): time.sleep(0.3)", cpu_s=0.2)
     assert slept.exit is Exit.RETURNED
-    assert slept.wall_s >= 0.25
+    assert slept.wall_s >= 0.25  # the supervisor hears of the start a moment after it
     assert slept.cpu_s < 0.1
 
 
@@ -214,3 +214,55 @@ def test_a_preloaded_module_costs_the_program_no_import():
         assert values(run(box, "import sys\nhad = 'numpy' in sys.modules\ndef f(x): return had")) == [True]
     finally:
         box.close()
+
+
+@pytest.mark.parametrize("preload", [(), ("json",)], ids=["bare fork", "fork with hooks"])
+def test_two_programs_do_not_draw_the_same_random_numbers(backend, preload):
+    box = LocalBackend(preload=preload).open()
+    try:
+        drawn = [values(run(box, "import random\ndef f(x):\n    return random.random()")) for _ in range(2)]
+    finally:
+        box.close()
+    assert drawn[0] != drawn[1] and all(0 <= numbers[0] < 1 for numbers in drawn)
+
+
+def test_each_program_has_the_limits_of_its_own_job_up_and_down(box):
+    program = "import resource\ndef f(x):\n    return resource.getrlimit(resource.RLIMIT_NOFILE)[1]"
+    seen = [values(run(box, program, open_files=files))[0] for files in (64, 64, 128, 32, 64)]
+    assert seen == [64, 64, 128, 32, 64]
+
+
+def test_one_box_takes_functions_and_scripts_by_turns(box):
+    for _ in range(2):
+        assert values(run(box, "def f(x):\n    return x + 1")) == [2]
+        (ran,) = run(box, "print(int(input()) + 1)", [b"4"], style=Style.STDIN)
+        assert (ran.exit, ran.output) == (Exit.RETURNED, b"5\n")
+
+
+@pytest.mark.parametrize("style", list(Style))
+def test_a_program_cannot_sleep_through_all_of_its_tests(box, style):
+    function, script = "import time\ndef f(x): time.sleep(0.4)", "import time\ntime.sleep(0.4)"
+    inputs = [(1,)] * 9 if style is Style.FUNCTION else [b""] * 9
+    program = function if style is Style.FUNCTION else script
+    runs = run(box, program, inputs, style, cpu_s=0.9, total_cpu_s=1.0, wall_factor=1.0, wall_slack_s=0.1)
+    assert 2 <= len(runs) <= 5
+    assert [seen.exit for seen in runs] == [Exit.RETURNED] * (len(runs) - 1) + [Exit.TIMEOUT]
+
+
+def test_a_program_that_is_given_no_processor_is_not_out_of_time(backend):
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})  # for the box and the processes that keep it waiting
+    hogs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(5)]
+    try:
+        box = backend.open()
+        try:
+            spin = "import time\ndef f(x):\n    while time.process_time() < 0.5: pass"
+            (seen,) = run(box, spin, cpu_s=1.0, wall_factor=1.0, wall_slack_s=0.0)
+        finally:
+            box.close()
+    finally:
+        for hog in hogs:
+            hog.kill()
+            hog.wait()
+        os.sched_setaffinity(0, cores)
+    assert (seen.exit, seen.wall_s > 1.0) == (Exit.RETURNED, True)

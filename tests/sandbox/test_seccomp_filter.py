@@ -70,3 +70,18 @@ def test_a_foreign_architecture_is_killed(column):
 
 def test_the_x32_calls_of_x86_64_are_killed():
     assert decide(0, 0x40000000 + 59) == KILL
+
+
+@pytest.mark.parametrize("column", [0, 1])
+def test_a_call_is_decided_within_fifteen_steps(column):
+    # The kernel walks it for every call that it has when a program is started.
+    steps = list(struct.iter_unpack("<HBBI", assemble(column)))
+    longest, waiting = 0, [(0, 1)]
+    while waiting:
+        at, walked = waiting.pop()
+        code, when_true, when_false, _ = steps[at]
+        longest = max(longest, walked)
+        if code != 0x06:
+            jumps = {when_true, when_false} if code != 0x20 else {0}
+            waiting += [(at + 1 + jump, walked + 1) for jump in jumps]
+    assert longest <= 15

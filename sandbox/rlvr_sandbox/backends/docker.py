@@ -18,7 +18,7 @@ from rlvr_sandbox.isolation import trial_fault
 from rlvr_sandbox.records import Exit, Job, Limits, TestRun
 
 DEFAULT_IMAGE = "rlvr-sandbox"
-_PROGRAMS = 2000  # a container costs a third of a CPU-second, a local zygote, of which 500 programs are asked, less
+_PROGRAMS = 2000  # a container costs a third of a CPU-second
 _ENGINE_S = 60  # an engine under load takes seconds to make a container
 _USUAL_ADDRESS = "unix:///var/run/docker.sock"
 _INSTALL = 'install the docker SDK: pip install "rlvr-harness[docker]"'

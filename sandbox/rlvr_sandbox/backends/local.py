@@ -25,12 +25,13 @@ from rlvr_sandbox.errors import SandboxUnavailable
 from rlvr_sandbox.isolation import Found, first_that_works
 from rlvr_sandbox.records import Limits
 
-_PROGRAMS = 500  # a zygote is replaced after as many: what little it gathers is thrown away
+_PROGRAMS = 2000  # a zygote is replaced after as many: what little it gathers is thrown away
 _END_S = 10.0  # a killed process is gone long before, unless the kernel has it in an uninterruptible wait
 _BOOT = "import sys; sys.path.append(sys.argv[1]); from jail import zygote; del sys.path[-1]; zygote.serve()"
 # No site packages, no user folder, no current folder, nothing from the environment but a fixed order of sets.
 PYTHON_FLAGS = ("-s", "-S", "-P", "-X", "utf8", "-W", "ignore")
-ENVIRONMENT = {"PYTHONHASHSEED": "0"}
+# Symbols are bound at the start: bound at their first call, they would be so in every child again.
+ENVIRONMENT = {"LD_BIND_NOW": "1", "PYTHONHASHSEED": "0"}
 
 
 def zygote_command() -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import struct
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -110,6 +111,8 @@ class StreamBox:
         """Sends the settings and waits for the hello. Raises SandboxUnavailable with what the zygote says."""
         self.worker, self._stream, self._programs_left = worker, stream, programs
         self._alive, self._jobs = True, 0
+        self._told: tuple[object, ...] = ()
+        self._about = b""
         try:
             self._stream.send(wire.frame(b"C", json.dumps(settings).encode()), _HELLO_S)
             self.hello = Hello(**json.loads(self._stream.receive(_HELLO_S).body))
@@ -142,12 +145,14 @@ class StreamBox:
             body = [job.prelude, job.program, (job.entry or "").encode(), *job.inputs]
             self._round(job, range(len(job.inputs)), body, accept)
             return
-        spent_s = 0.0
+        spent_s = slept_s = 0.0
+        longest_s = job.limits.wall_factor * job.limits.total_cpu_s + job.limits.wall_slack_s
         for index, text in enumerate(job.inputs):
             runs: list[TestRun] = []
             left_s = job.limits.total_cpu_s - spent_s
-            if left_s <= 0:
-                accept(index, TestRun(Exit.TIMEOUT, detail="CPU time of all tests together"))
+            if left_s <= 0 or slept_s > longest_s:
+                what = "CPU" if left_s <= 0 else "wall"
+                accept(index, TestRun(Exit.TIMEOUT, detail=f"{what} time of all tests together"))
                 return
 
             def keep(test: int, run: TestRun, runs: list[TestRun] = runs) -> bool:
@@ -156,6 +161,7 @@ class StreamBox:
 
             go_on = self._round(job, range(index, index + 1), [job.prelude, job.program, text], keep, left_s)
             spent_s += sum(run.cpu_s for run in runs)
+            slept_s += sum(run.wall_s for run in runs)
             if not go_on or not runs or runs[-1].exit is not Exit.RETURNED:
                 return
 
@@ -172,13 +178,14 @@ class StreamBox:
                     break
                 if not go_on:
                     continue  # what was under way when we said stop
-                index, run = _test_run(answer.body, tests.start)
+                seen = wire.Report.of(answer.body)
                 told += 1
-                go_on = accept(index, run)
+                used = seen.cpu_s, seen.wall_s, seen.peak_mb
+                go_on = accept(tests.start + seen.test, TestRun(Exit(seen.how), seen.output, seen.detail, *used))
                 if not go_on:
-                    self._stream.send(wire.frame(b"S", str(self._jobs).encode()), _SLACK_S)
-            self._alive = self._alive and bool(json.loads(answer.body)["clean"])
-        except (wire.Broken, ValueError, KeyError) as error:
+                    self._stream.send(wire.frame(b"S", self._number()), _SLACK_S)
+            self._alive = self._alive and answer.body == b"clean"
+        except (wire.Broken, ValueError, KeyError, struct.error) as error:
             self.close()
             if go_on:
                 accept(tests.start + min(told, len(tests) - 1), TestRun(Exit.LOST, detail=str(error)))
@@ -189,17 +196,28 @@ class StreamBox:
         return go_on
 
     def _request(self, job: Job, tests: range, body: list[bytes], left_s: float | None) -> bytes:
+        told = job.style, job.limits, job.cpu_s, job.output_caps, tests, left_s
+        if told != self._told:  # one task's programs mostly come after each other
+            self._told, self._about = told, self._described(job, tests, left_s)
+        header = wire.frame(b"J", self._number() + self._about)
+        return header + wire.frame(b"B", wire.pack_parts(body))
+
+    @staticmethod
+    def _described(job: Job, tests: range, left_s: float | None) -> bytes:
+        """All but the number of a job and what the child reads."""
         limits = asdict(job.limits)
         if left_s is not None:
             limits["total_cpu_s"] = left_s
-        header = {
-            "id": self._jobs,
+        about = {
             "style": job.style.value,
             "cpu_s": [job.cpu_s[i] for i in tests],
             "caps": [job.output_caps[i] for i in tests],
             "limits": limits,
         }
-        return wire.frame(b"J", json.dumps(header).encode()) + wire.frame(b"B", wire.pack_parts(body))
+        return json.dumps(about).encode()
+
+    def _number(self) -> bytes:
+        return self._jobs.to_bytes(wire.NUMBER_SIZE, "little")
 
     def close(self) -> None:
         """Ends the zygote and all below it; safe to call twice."""
@@ -211,9 +229,3 @@ class StreamBox:
 def _longest_wait_s(job: Job) -> float:
     """A test is ended by then, whatever it does."""
     return job.limits.wall_factor * max(job.cpu_s, default=0.0) + job.limits.wall_slack_s + _SLACK_S
-
-
-def _test_run(body: bytes, first: int) -> tuple[int, TestRun]:
-    about, output = wire.unpack_parts(body)
-    seen = json.loads(about)
-    return first + seen.pop("test"), TestRun(Exit(seen.pop("exit")), output, **seen)

@@ -55,7 +55,7 @@ class Bubblewrap(Plain):
         except OSError as error:
             self.missing.append(f"landlock: {error}")
 
-    def before_fork(self) -> None:
+    def before_fork(self, limits: Mapping[str, Any]) -> None:
         """Nothing: bwrap makes the work folder."""
 
     def shut_in(self, limits: Mapping[str, Any]) -> None:

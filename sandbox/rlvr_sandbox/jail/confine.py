@@ -10,7 +10,8 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from . import landlock, seccomp, syscalls, view
@@ -21,6 +22,7 @@ _INSIDE_ID = 1000
 _SPARE_ID = 65_533
 # A deep recursion in C needs more than 8 MiB; 128 MiB is the room that the kernel leaves below the stack at start.
 _STACK_BYTES = 112 << 20
+REHEARSALS = 20  # the interpreter specialises a function after 8 calls, a loop after 16 rounds
 _NAMESPACES = (
     syscalls.CLONE_NEWUSER
     | syscalls.CLONE_NEWNS
@@ -48,8 +50,8 @@ class Confinement(Protocol):
     def guard(self) -> None:
         """Called once, in the forking process, when that has just been made."""
 
-    def before_fork(self) -> None:
-        """Called in the forking process before each child is made."""
+    def before_fork(self, limits: Mapping[str, Any]) -> None:
+        """Called in the forking process before each child is made, with the limits that `shut_in` will be given."""
 
     def hand_over(self, request: Sequence[Any], limits: Mapping[str, Any]) -> None:
         """Called in the child first. May become another program, which then runs the request (style, caps, parts)."""
@@ -70,28 +72,46 @@ class Confinement(Protocol):
         """Called in the forking process after the child was waited for: leaves no process and no file of it."""
 
 
-def _lowered(kind: int, soft: int, hard: int | None = None) -> None:
-    """Sets a limit, at most to what is already in force."""
+Limit = tuple[int, tuple[int, int]]
+"""A resource of `setrlimit`, and its soft and hard limit."""
+
+
+def _lowered(kind: int, soft: int, hard: int | None = None) -> Limit:
+    """A limit, at most what is already in force."""
     ceiling = resource.getrlimit(kind)[1]
     hard = soft if hard is None else hard
     if ceiling != resource.RLIM_INFINITY:
         soft, hard = min(soft, ceiling), min(hard, ceiling)
-    resource.setrlimit(kind, (soft, hard))
+    return kind, (soft, hard)
+
+
+def fixed_limits() -> list[Limit]:
+    """The kernel's own limits on a process that are the same for all programs."""
+    kinds = {resource.RLIMIT_STACK: _STACK_BYTES, resource.RLIMIT_CORE: 0, resource.RLIMIT_MSGQUEUE: 0}
+    return [_lowered(kind, most) for kind, most in kinds.items()]
+
+
+def job_limits(limits: Mapping[str, Any], also_counted: int) -> list[Limit]:
+    """Those that a job sets. `also_counted`: processes of ours that count against the same number; `processes` None:
+
+    no such limit, for where it would count all processes of the judge's user.
+    """
+    cpu_s = int(limits["total_cpu_s"])
+    found = [
+        _lowered(resource.RLIMIT_AS, limits["memory_mb"] << 20),
+        _lowered(resource.RLIMIT_CPU, cpu_s + 2, cpu_s + 3),
+        _lowered(resource.RLIMIT_NOFILE, limits["open_files"]),
+        _lowered(resource.RLIMIT_FSIZE, limits["file_mb"] << 20),
+    ]
+    if limits["processes"] is not None:
+        found.append(_lowered(resource.RLIMIT_NPROC, limits["processes"] + also_counted))
+    return found
 
 
 def set_limits(limits: Mapping[str, Any], also_counted: int) -> None:
-    """The kernel's own limits on a process. `also_counted`: processes of ours that count against the same number;
-    `processes` None: no such limit, for where it would count all processes of the judge's user.
-    """
-    _lowered(resource.RLIMIT_AS, limits["memory_mb"] << 20)
-    _lowered(resource.RLIMIT_CPU, int(limits["total_cpu_s"]) + 2, int(limits["total_cpu_s"]) + 3)
-    if limits["processes"] is not None:
-        _lowered(resource.RLIMIT_NPROC, limits["processes"] + also_counted)
-    _lowered(resource.RLIMIT_NOFILE, limits["open_files"])
-    _lowered(resource.RLIMIT_FSIZE, limits["file_mb"] << 20)
-    _lowered(resource.RLIMIT_STACK, _STACK_BYTES)
-    _lowered(resource.RLIMIT_CORE, 0)
-    _lowered(resource.RLIMIT_MSGQUEUE, 0)
+    """All of them, on this process."""
+    for kind, pair in [*fixed_limits(), *job_limits(limits, also_counted)]:
+        resource.setrlimit(kind, pair)
 
 
 class Namespaced:
@@ -103,11 +123,12 @@ class Namespaced:
     def __init__(self, modules: Mapping[str, str], spare_id: bool) -> None:
         """`modules` are shown to programs below `/site`; `spare_id`: give up root for an unused user id."""
         self._modules, self._spare_id = modules, spare_id
-        self._own_pids = -1
         self.pid = 0
-        self._proc = True
         self._filter = seccomp.Filter()
         self._rules: int | None = None
+        self._limits: Mapping[str, Any] | None = None
+        self._steps: list[Callable[[], object]] = []
+        self._new_pids: list[syscalls.Prepared] = []
         self.mechanisms = ["user_ns", "pid_ns", "mount_ns", "net_ns", "ipc_ns", "uts_ns", "seccomp", "rlimits"]
         self.missing: list[str] = []
 
@@ -120,9 +141,13 @@ class Namespaced:
             os.setresuid(_INSIDE_ID, _INSIDE_ID, _INSIDE_ID)
         self.pid = _fork_and_keep_the_door()
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
-        view.build_root(binds, self._proc)
+        view.build_root(binds)
         sys.path.append(view.SITE)
-        self._own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        self._new_pids = [
+            syscalls.Prepared("setns", own_pids, syscalls.CLONE_NEWPID),
+            syscalls.Prepared("unshare", syscalls.CLONE_NEWPID),
+        ]
         syscalls.drop_bounding_set()
         syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
@@ -152,12 +177,31 @@ class Namespaced:
             raise OSError("the kernel refuses to map a user id into the user namespace")
 
     def guard(self) -> None:
-        """Nothing: a PID namespace ends with its first process."""
+        """A PID namespace ends with its first process, so there is nothing to see to. What can be done once is done."""
+        for kind, pair in fixed_limits():
+            resource.setrlimit(kind, pair)
+        again = syscalls.Prepared("prctl", syscalls.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        for _ in range(REHEARSALS):
+            again()
 
-    def before_fork(self) -> None:
-        """The next child is the first process of a new PID namespace."""
-        syscalls.setns(self._own_pids, syscalls.CLONE_NEWPID)
-        syscalls.unshare(syscalls.CLONE_NEWPID)
+    def before_fork(self, limits: Mapping[str, Any]) -> None:
+        """The next child is the first of a new PID namespace. Its part is laid out here: here memory is warm."""
+        if limits != self._limits:
+            if self._limits is None or limits["disk_mb"] != self._limits["disk_mb"]:
+                view.make_work_folder(limits["disk_mb"])
+            self._limits, self._steps = limits, self._laid_out(limits)
+        for step in self._new_pids:
+            step()
+
+    def _laid_out(self, limits: Mapping[str, Any]) -> list[Callable[[], object]]:
+        """Work folder, limits, no capabilities, Landlock, filter, in this order."""
+        steps: list[Callable[[], object]] = [partial(os.chdir, view.WORK)]
+        steps += [partial(resource.setrlimit, *limit) for limit in job_limits(limits, also_counted=3)]
+        steps.append(syscalls.dropping_capabilities())
+        steps.append(syscalls.Prepared("prctl", syscalls.PR_SET_DUMPABLE, 1, 0, 0, 0))
+        if self._rules is not None:
+            steps.append(syscalls.Prepared("landlock_restrict_self", self._rules, 0))
+        return [*steps, self._filter.load]
 
     def hand_over(self, request: Sequence[Any], limits: Mapping[str, Any]) -> None:
         """Nothing: the child runs the program itself."""
@@ -167,14 +211,9 @@ class Namespaced:
         return code
 
     def shut_in(self, limits: Mapping[str, Any]) -> None:
-        """Own mounts, limits, no capabilities, Landlock, filter, in this order."""
-        view.own_view(limits["disk_mb"], self._proc)
-        set_limits(limits, also_counted=3)
-        syscalls.drop_capabilities()
-        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
-        if self._rules is not None:
-            landlock.restrict(self._rules)
-        self._filter.load()
+        """Takes the steps that `before_fork` has laid out."""
+        for step in self._steps:
+            step()
 
     def end(self, pid: int) -> None:
         """Killing the first process of a PID namespace kills all of it."""
@@ -191,7 +230,9 @@ class Namespaced:
         return [pid for pid in pids if pid not in ours]
 
     def clear(self) -> None:
-        """Nothing: the first process of a namespace cannot be waited for before all others are gone."""
+        """The work folder is empty again. No process is left: the first of a namespace cannot be waited for before."""
+        if self._limits is not None and os.listdir(view.WORK):
+            view.make_work_folder(self._limits["disk_mb"])
 
 
 def _map_ids(pid: int, ready: int, go: int, spare: int | None) -> int:

@@ -60,7 +60,7 @@ class Contained(Filtered):
         self._forker = True
         syscalls.prctl(PR_SET_CHILD_SUBREAPER, 1)
 
-    def before_fork(self) -> None:
+    def before_fork(self, limits: Mapping[str, Any]) -> None:
         """Nothing: the work folder is there, and empty."""
 
     def shut_in(self, limits: Mapping[str, Any]) -> None:

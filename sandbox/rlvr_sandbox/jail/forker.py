@@ -11,14 +11,14 @@ import gc
 import marshal
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
 
-from . import runner, wire
+from . import runner, syscalls, wire
 from .confine import Confinement
 
 _RESULTS = 3  # the child's result pipe; everything above it is closed
-_MESSAGE_BYTES = 1 << 22
+_PART_BYTES = 1 << 14
 
 
 class Gone(NamedTuple):
@@ -29,30 +29,41 @@ class Gone(NamedTuple):
     peak_mb: float
 
 
+class Order(NamedTuple):
+    """What a child is told before it reads the request."""
+
+    style: str
+    caps: list[int]
+    limits: dict[str, Any]
+
+
 class Forker:
     """The supervisor's hold on the forking process."""
 
-    def __init__(self, confinement: Confinement, requests: int) -> None:
-        """Forks it. `requests` is the judge's stream, which each child reads its request from."""
+    def __init__(self, confinement: Confinement, requests: int, hooks: bool) -> None:
+        """Forks it. `requests` is the judge's stream, which each child reads its request from.
+
+        `hooks`: there may be modules loaded that want to be told of a fork. Of our own choice only `random` does.
+        """
         self._link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.pid = os.fork()
         if self.pid == 0:
             self._link.close()
-            _fork_on_demand(theirs, confinement, requests)
+            _fork_on_demand(theirs, confinement, requests, os.fork if hooks else syscalls.fork)
         theirs.close()
 
     def fileno(self) -> int:
         """Readable when the child has ended."""
         return self._link.fileno()
 
-    def start(self, job: Mapping[str, Any], results: int, output: int) -> int:
-        """The process id of a new child, which has the write ends of both pipes."""
-        descriptors = results.to_bytes(4, "little") + output.to_bytes(4, "little")
+    def start(self, job: Mapping[str, Any], ends: Sequence[int]) -> int:
+        """The process id of a new child. `ends`: of the pipes it writes to, for its results and (script) its output."""
         about = marshal.dumps((job["style"], job["caps"], job["limits"]))
-        size = len(about).to_bytes(4, "little")
-        self._link.sendmsg([size], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
-        for at in range(0, len(about), 1 << 16):
-            self._link.send(about[at : at + (1 << 16)])
+        message = len(about).to_bytes(4, "little") + about
+        descriptors = b"".join(end.to_bytes(4, "little") for end in ends)
+        self._link.sendmsg([message[:_PART_BYTES]], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
+        for at in range(_PART_BYTES, len(message), _PART_BYTES):
+            self._link.send(message[at : at + _PART_BYTES])
         return int.from_bytes(self._answer(4), "little")
 
     def gone(self) -> Gone:
@@ -66,7 +77,7 @@ class Forker:
         return data
 
 
-def _fork_on_demand(link: socket.socket, confinement: Confinement, requests: int) -> NoReturn:
+def _fork_on_demand(link: socket.socket, confinement: Confinement, requests: int, fork: Callable[[], int]) -> NoReturn:
     try:
         confinement.guard()
         null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
@@ -75,21 +86,24 @@ def _fork_on_demand(link: socket.socket, confinement: Confinement, requests: int
         runner.rehearse(null)
         gc.collect()
         gc.freeze()
+        known, job = b"", Order("", [], {})
         while True:
-            size, ancillary, _, _ = link.recvmsg(4, 1000)
-            if not size:
+            message, ancillary, _, _ = link.recvmsg(_PART_BYTES, 1000)
+            if not message:
                 break
+            about, size = message[4:], int.from_bytes(message[:4], "little")
+            while len(about) < size:
+                about += link.recv(_PART_BYTES)
+            if about != known:
+                known, job = about, Order(*marshal.loads(about))
             raw = ancillary[0][2]
-            results, output = int.from_bytes(raw[:4], "little"), int.from_bytes(raw[4:8], "little")
-            about = bytearray()
-            while len(about) < int.from_bytes(size, "little"):
-                about += link.recv(1 << 16)
-            confinement.before_fork()
-            pid = os.fork()
+            ends = [int.from_bytes(raw[at : at + 4], "little") for at in range(0, len(raw), 4)]
+            confinement.before_fork(job.limits)
+            pid = fork()
             if pid == 0:
-                _be_the_child(bytes(about), confinement, requests, (output, results))
-            os.close(results)
-            os.close(output)
+                _be_the_child(job, confinement, requests, ends)
+            for end in ends:
+                os.close(end)
             link.send(pid.to_bytes(4, "little"))
             _, status, used = os.wait4(pid, 0)
             confinement.clear()
@@ -99,18 +113,19 @@ def _fork_on_demand(link: socket.socket, confinement: Confinement, requests: int
         os._exit(0)
 
 
-def _be_the_child(about: bytes, confinement: Confinement, requests: int, ends: tuple[int, int]) -> NoReturn:
+def _be_the_child(job: Order, confinement: Confinement, requests: int, ends: Sequence[int]) -> NoReturn:
     """Takes the request from the judge's stream itself: no earlier program's text was ever in this memory."""
-    output, results = ends
+    results = ends[0]
+    style, caps, limits = job
     try:
-        style, caps, limits = marshal.loads(about)
         parts = wire.unpack_parts(wire.read(requests).body)
-        wire.write(results, b"R")
+        if confinement.wraps:
+            wire.write(results, b"R")  # else the next word comes soon enough
         try:
             if style == runner.SCRIPT:
-                _take_descriptors({0: _in_memory(parts[-1]), 1: output, _RESULTS: results})
-            else:
-                _take_descriptors({_RESULTS: results})  # what such a program prints is nobody's concern
+                _take_descriptors({0: _in_memory(parts[-1]), 1: ends[1], _RESULTS: results})
+            elif results != _RESULTS:
+                os.dup2(results, _RESULTS)
             results = _RESULTS
             confinement.hand_over((style, caps, parts), limits)
             confinement.shut_in(limits)

@@ -6,19 +6,19 @@ import atexit
 import contextlib
 import io
 import os
+import random
 import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, NoReturn
 
-from . import tagged, wire
+from . import given, tagged, wire
 
 SCRIPT = "stdin"  # records.Style.STDIN
 ENVIRONMENT = {"HOME": "/tmp", "TMPDIR": "/tmp", "PATH": "/bin", "LANG": "C.UTF-8", "USER": "program"}
 ENVIRONMENT |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 _TYPE_NAME = type.__dict__["__name__"]
 _REHEARSALS = 20  # the interpreter specialises a function after 8 calls, a loop after 16 rounds
-_INPUT_CAPS = tagged.Caps(size=1 << 31, nodes=1 << 31, digits=1 << 31)
 
 
 def use_streams() -> None:
@@ -58,6 +58,7 @@ def _resolve(module: ModuleType, entry: str) -> Callable[..., Any]:
 
 def run(style: str, parts: Sequence[bytes], caps: Sequence[int], results: int) -> NoReturn:
     """Says that it starts, runs the request to its end, and ends the process."""
+    random.seed()  # else all programs would draw the same numbers
     wire.write(results, b"C")
     if style == SCRIPT:
         run_script(parts, results)
@@ -93,7 +94,7 @@ def run_functions(parts: Sequence[bytes], caps: Sequence[int], results: int) -> 
         _execute((prelude, program), module)
         function = _resolve(module, entry.decode())
         for data, cap in zip(inputs, caps, strict=True):
-            value = function(*tagged.decode(data, _INPUT_CAPS))
+            value = function(*given.decode(data))
             try:
                 frame = b"V", tagged.encode(value, cap)
             except tagged.TooLarge:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import struct
+from typing import NamedTuple
 
 from . import syscalls
 
@@ -53,45 +54,78 @@ _NUMBER_AT, _ARCH_AT, _ARGUMENTS_AT = 0, 4, 16
 _SET_MODE_FILTER = 1
 
 
-def _step(code: int, value: int, when_true: int = 0, when_false: int = 0) -> bytes:
-    return struct.pack("<HBBI", code, when_true, when_false, value)
+class _Step(NamedTuple):
+    """One instruction; `when_true` and `when_false` name where to go on, "" is the next one."""
+
+    code: int
+    value: int
+    when_true: str = ""
+    when_false: str = ""
+    label: str = ""
 
 
-def _unless_equal(value: int, result: int) -> list[bytes]:
-    return [_step(_EQUAL, value, 1, 0), _step(_RETURN, result)]
+# What is done about a call: the end of every filter, which the search for its number leads to.
+_ENDINGS = (
+    _Step(_LOAD, _ARGUMENTS_AT, label="clone"),
+    _Step(_ANY_BIT, NEW_NAMESPACES, "deny", "allow"),
+    _Step(_LOAD, _ARGUMENTS_AT, label="socketpair"),
+    _Step(_EQUAL, AF_UNIX, "allow", "deny"),
+    _Step(_LOAD, _ARGUMENTS_AT + 8, label="ioctl"),
+    _Step(_EQUAL, TIOCSTI, "deny", ""),
+    _Step(_EQUAL, TIOCLINUX, "deny", "allow"),
+    _Step(_RETURN, _ALLOW, label="allow"),
+    _Step(_RETURN, _ERROR | errno.EPERM, label="deny"),
+    _Step(_RETURN, _ERROR | errno.ENOSYS, label="absent"),
+    _Step(_RETURN, _KILL, label="kill"),
+)
 
 
-def _when_equal(value: int, result: int) -> list[bytes]:
-    return [_step(_EQUAL, value, 0, 1), _step(_RETURN, result)]
+def _ranges(column: int, keep_modes: bool) -> list[tuple[int, str]]:
+    """The first number of each run of calls that are treated alike, ascending from 0, and what is done about them."""
+    denied = [*DENIED.values(), *(_MODES.values() if keep_modes else ())]
+    endings = {numbers[column]: "deny" for numbers in denied}
+    endings |= {numbers[column]: "absent" for numbers in ABSENT.values()}
+    endings |= {_CLONE[column]: "clone", _SOCKETPAIR[column]: "socketpair", _IOCTL[column]: "ioctl"}
+    found = [(0, "allow")]
+    for number in sorted({at for call in endings if call >= 0 for at in (call, call + 1)}):
+        ending = endings.get(number, "allow")
+        if ending != found[-1][1]:
+            found.append((number, ending))
+    return [*found, (_X32_BIT, "kill")] if column == 0 else found
 
 
-def _for_call(number: int, body: list[bytes]) -> list[bytes]:
-    """`body` for that call only; it must end in a return."""
-    return [_step(_EQUAL, number, 0, len(body)), *body]
-
-
-def _argument(index: int) -> bytes:
-    """Loads the low half of an argument."""
-    return _step(_LOAD, _ARGUMENTS_AT + 8 * index)
+def _search(ranges: list[tuple[int, str]], steps: list[_Step]) -> str:
+    """Adds the steps that find the number's range by halving; the label where they begin."""
+    if len(ranges) == 1:
+        return ranges[0][1]
+    middle, at = len(ranges) // 2, len(steps)
+    first = ranges[middle][0]
+    step = _Step(_AT_LEAST, first, label=f"from {first}")
+    steps.append(step)
+    below = _search(ranges[:middle], steps)
+    steps[at] = step._replace(when_true=_search(ranges[middle:], steps), when_false=below)
+    return step.label
 
 
 def assemble(column: int, keep_modes: bool = False) -> bytes:
-    """The filter for one machine (0: x86_64, 1: aarch64), eight bytes a step. `keep_modes` denies chmod and chown."""
-    denied, allowed = _ERROR | errno.EPERM, _step(_RETURN, _ALLOW)
-    steps = [_step(_LOAD, _ARCH_AT), *_unless_equal(_AUDIT_ARCH[column], _KILL), _step(_LOAD, _NUMBER_AT)]
-    if column == 0:
-        steps += [_step(_AT_LEAST, _X32_BIT, 0, 1), _step(_RETURN, _KILL)]
-    namespaces = [_step(_ANY_BIT, NEW_NAMESPACES, 0, 1), _step(_RETURN, denied)]
-    steps += _for_call(_CLONE[column], [_argument(0), *namespaces, allowed])
-    steps += _for_call(_SOCKETPAIR[column], [_argument(0), *_unless_equal(AF_UNIX, denied), allowed])
-    terminal = [*_when_equal(TIOCSTI, denied), *_when_equal(TIOCLINUX, denied)]
-    steps += _for_call(_IOCTL[column], [_argument(1), *terminal, allowed])
-    for numbers in ABSENT.values():
-        steps += _when_equal(numbers[column], _ERROR | errno.ENOSYS)
-    for numbers in [*DENIED.values(), *(_MODES.values() if keep_modes else ())]:
-        if numbers[column] >= 0:
-            steps += _when_equal(numbers[column], denied)
-    return b"".join([*steps, allowed])
+    """The filter for one machine (0: x86_64, 1: aarch64), eight bytes a step. `keep_modes` denies chmod and chown.
+
+    The number is searched for by halving: as it is loaded the kernel walks the filter once for every call that it has,
+    which takes as long as the rest of the confinement where the numbers stand in a row.
+    """
+    steps = [_Step(_LOAD, _ARCH_AT), _Step(_EQUAL, _AUDIT_ARCH[column], "", "kill"), _Step(_LOAD, _NUMBER_AT)]
+    _search(_ranges(column, keep_modes), steps)
+    steps += _ENDINGS
+    places = {step.label: at for at, step in enumerate(steps)}
+    return b"".join(
+        struct.pack(
+            "<HBBI",
+            step.code,
+            *(places[label] - at - 1 if label else 0 for label in (step.when_true, step.when_false)),
+            step.value,
+        )
+        for at, step in enumerate(steps)
+    )
 
 
 class Filter:
@@ -102,8 +136,9 @@ class Filter:
         code = assemble(syscalls.machine_column(), keep_modes)
         self._code = ctypes.create_string_buffer(code, len(code))
         padded = struct.pack("@HxxxxxxP", len(code) // 8, ctypes.addressof(self._code))
-        self._program = ctypes.create_string_buffer(padded, len(padded))
+        program = ctypes.create_string_buffer(padded, len(padded))
+        self._load = syscalls.Prepared("seccomp", _SET_MODE_FILTER, 0, ctypes.byref(program))
 
     def load(self) -> None:
         """From here on the filter holds for this process and all that it starts. Wants no_new_privs."""
-        syscalls.call("seccomp", _SET_MODE_FILTER, 0, ctypes.byref(self._program))
+        self._load()

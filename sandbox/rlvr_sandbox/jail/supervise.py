@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
@@ -18,7 +17,7 @@ from .runner import SCRIPT
 _START_S = 30.0  # to read a request and shut itself in takes milliseconds; past this the machine is at fault
 _GATHER_S = 0.002  # quick tests are read and reported together: a wake-up each would cost more than the tests
 _FIRST_LOOK_S, _LOOK_S = 0.02, 0.05  # how often memory and CPU time of the tree are read
-_READ_BYTES = 1 << 18
+_READ_BYTES = 1 << 16  # libc has no lasting memory for much larger buffers
 
 
 class Ended(Exception):
@@ -39,7 +38,7 @@ def _manner(code: int) -> str:
 
 
 class Ends(NamedTuple):
-    """Descriptors: ours of the child's results and standard output, and the judge's in and out."""
+    """Descriptors: ours of the child's results and standard output (-1: not kept), and the judge's in and out."""
 
     results: int
     stdout: int
@@ -48,7 +47,7 @@ class Ends(NamedTuple):
 
 
 class Watch:
-    """One child and its job. `run` reports every test to the judge and returns when the child is gone."""
+    """One child and its job. `run` reports tests to the judge and returns when the child is gone."""
 
     def __init__(self, job: Mapping[str, Any], pid: int, ends: Ends, forker: Forker, confinement: Confinement) -> None:
         """`pid` is a child that `forker` has just started for the job."""
@@ -56,10 +55,12 @@ class Watch:
         self._results, self._stdout, self._judge_in, self._judge_out = ends
         self._limits = job["limits"]
         self._usage = tree.Usage(pid, lambda: confinement.processes(forker.pid))
-        self._reports: list[bytes] = []
+        self._reports: list[wire.Report] = []
         self._frames, self._text = bytearray(), bytearray()
         self._read, self._started, self._stopped = False, False, False
         self._test, self._last_cpu, self._last_wall = 0, 0.0, time.monotonic()
+        self._all_tests_since = self._last_wall
+        self._kept_waiting_before, self._kept_waiting_test = 0.0, -1
         self.clean = True
 
     def run(self) -> None:
@@ -87,7 +88,6 @@ class Watch:
             self.clean = False
         if ended.how not in ("stopped", "complete"):
             self._report(ended.how, ended.output, ended.detail)
-        self._send_reports()
 
     def _how_it_went(self, code: int) -> Ended:
         """The child ended by itself: what that means."""
@@ -109,7 +109,7 @@ class Watch:
     def _watch(self) -> None:
         poller, all_but_results = select.poll(), select.poll()
         watched = [self._forker.fileno()]
-        for descriptor in [*watched, self._stdout] if self._job["style"] == SCRIPT else watched:
+        for descriptor in [*watched, self._stdout] if self._stdout >= 0 else watched:
             poller.register(descriptor, select.POLLIN)
             all_but_results.register(descriptor, select.POLLIN)
         poller.register(self._results, select.POLLIN)
@@ -131,18 +131,22 @@ class Watch:
                 poller.register(self._judge_in, select.POLLIN)
             if self._forker.fileno() in ready:
                 raise Ended("gone")
-            if time.monotonic() - self._usage.looked_at >= look or self._wall_left() <= 0:
+            if time.monotonic() - self._usage.looked_at >= look:
                 self._look()
                 look = _LOOK_S
 
     def _patience_s(self, look: float) -> float:
-        return max(0.001, min(look, self._wall_left()))
+        return max(0.001, min(look, self._wall_left()) if self._wall_left() > 0 else look)
 
     def _wall_left(self) -> float:
         if not self._started:
             return _START_S - (time.monotonic() - self._last_wall)
-        bound = self._limits["wall_factor"] * self._cpu_limit() + self._limits["wall_slack_s"]
-        return float(bound - (time.monotonic() - self._last_wall))
+        now = time.monotonic()
+        this_test = self._wall_bound(self._cpu_limit()) - (now - self._last_wall)
+        return min(this_test, self._wall_bound(self._limits["total_cpu_s"]) - (now - self._all_tests_since))
+
+    def _wall_bound(self, cpu_s: float) -> float:
+        return float(self._limits["wall_factor"] * cpu_s + self._limits["wall_slack_s"])
 
     def _cpu_limit(self) -> float:
         return float(self._job["cpu_s"][min(self._test, len(self._job["cpu_s"]) - 1)])
@@ -154,13 +158,20 @@ class Watch:
             if self._wall_left() <= 0:
                 raise Ended("lost", "the child did not start in time")
             return
-        if self._wall_left() <= 0:
+        if self._wall_left() + self._kept_waiting_s() <= 0:
             raise Ended("timeout", "wall time")
         self._check_cpu()
         if self._usage.memory_mb > self._limits["memory_mb"]:
             raise Ended("memory", f"more than {self._limits['memory_mb']} MiB")
         if self._usage.processes > self._limits["processes"] + 1:
             raise Ended("died", "too many processes")
+
+    def _kept_waiting_s(self) -> float:
+        """How long the program could have run in this test and was given no processor: not its own time either."""
+        waited = self._usage.kept_waiting_s()
+        if self._kept_waiting_test != self._test:
+            self._kept_waiting_test, self._kept_waiting_before = self._test, waited
+        return waited - self._kept_waiting_before
 
     def _check_cpu(self) -> None:
         used = self._usage.cpu_s
@@ -174,6 +185,8 @@ class Watch:
         except BlockingIOError:
             return False
         self._frames += data
+        if not self._confinement.wraps:
+            self._usage.look_at_first()
         while len(self._frames) >= wire.HEAD_SIZE:
             kind, size = wire.head(self._frames)
             if kind not in b"RCXVEL" or size > self._frame_cap(kind):
@@ -194,7 +207,8 @@ class Watch:
         if kind == b"R" and not self._read:
             self._read = True
         elif kind == b"C" and not self._started:
-            self._started, self._last_wall = True, time.monotonic()
+            self._read, self._started, self._last_wall = True, True, time.monotonic()
+            self._all_tests_since = self._last_wall
             if self._confinement.wraps:
                 self._usage.look()
                 self._last_cpu = self._usage.cpu_s  # to start an interpreter is not the program's work
@@ -208,8 +222,6 @@ class Watch:
     def _take_answer(self, kind: bytes, body: bytes) -> None:
         if self._confinement.wraps:
             self._usage.look()
-        else:
-            self._usage.look_at_first(with_memory=self._test == 0)
         self._check_cpu()
         if kind == b"E":
             raise Ended("raised", body.decode("utf-8", "replace"))
@@ -221,6 +233,8 @@ class Watch:
 
     def _take_output(self) -> bool:
         """Reads once from standard output of a stdin program."""
+        if self._stdout < 0:
+            return False
         try:
             data = os.read(self._stdout, _READ_BYTES)
         except BlockingIOError:
@@ -230,28 +244,33 @@ class Watch:
             raise Ended("output", f"more than {self._job['caps'][0]} bytes")
         return bool(data)
 
+    def last_reports(self) -> bytes:
+        """Frames that are still to be sent when `run` has returned."""
+        peak_mb = self._usage.peak_mb
+        frames = [wire.frame(b"T", report._replace(peak_mb=peak_mb).packed()) for report in self._reports]
+        self._reports.clear()
+        return b"".join(frames)
+
     def _send_reports(self) -> None:
+        """Sends what is known. How long the judge lets us wait is not the program's time."""
         if self._reports:
-            wire.write_all(self._judge_out, b"".join(self._reports))
-            self._reports.clear()
+            self._usage.look_at_memory()
+            before = time.monotonic()
+            wire.write_all(self._judge_out, self.last_reports())
+            waited = time.monotonic() - before
+            self._last_wall += waited
+            self._all_tests_since += waited
 
     def _hear_judge(self) -> None:
         try:
             frame = wire.read(self._judge_in)
         except wire.Broken as gone:
             raise JudgeGone from gone
-        if frame.kind == b"S" and frame.body == str(self._job["id"]).encode():
+        if frame.kind == b"S" and frame.body == self._job["id"]:
             raise Ended("stopped")
 
     def _report(self, how: str, output: bytes, detail: str) -> None:
         now, cpu = time.monotonic(), self._usage.cpu_s
-        seen = {
-            "test": self._test,
-            "exit": how,
-            "detail": detail[:200],
-            "cpu_s": max(0.0, cpu - self._last_cpu),
-            "wall_s": now - self._last_wall,
-            "peak_mb": self._usage.peak_mb,
-        }
-        self._reports.append(wire.frame(b"T", wire.pack_parts([json.dumps(seen).encode(), output])))
+        used = max(0.0, cpu - self._last_cpu), now - self._last_wall
+        self._reports.append(wire.Report(self._test, *used, 0.0, how, detail[:200], output))
         self._test, self._last_cpu, self._last_wall = self._test + 1, cpu, now

@@ -26,6 +26,10 @@ _LAST_CAPABILITY = 63
 # name: (x86_64, aarch64)
 _NUMBERS = {
     "pivot_root": (155, 41),
+    "mount": (165, 40),
+    "unshare": (272, 97),
+    "setns": (308, 268),
+    "prctl": (157, 167),
     "capset": (126, 91),
     "mount_setattr": (442, 442),
     "seccomp": (317, 277),
@@ -34,6 +38,9 @@ _NUMBERS = {
     "landlock_restrict_self": (446, 446),
 }
 _LIBC = ctypes.CDLL(None, use_errno=True)
+_SYSCALL = _LIBC.syscall
+_SYSCALL.restype = ctypes.c_long
+_FORK = ctypes.PyDLL(None, use_errno=True).fork  # keeps Python's own lock: the child goes on as its holder
 _COLUMN = {"x86_64": 0, "amd64": 0, "aarch64": 1, "arm64": 1}.get(platform.machine().lower())
 
 
@@ -51,33 +58,61 @@ def _checked(result: int, what: str) -> int:
     return result
 
 
+class Prepared:
+    """A system call with its arguments laid out. What a child calls is made before the fork: ctypes makes objects, and
+
+    types, for each call, and all memory that a child writes first has to be copied.
+    """
+
+    __slots__ = ("_arguments", "_name")
+
+    def __init__(self, name: str, *arguments: Any) -> None:
+        """Integers go as longs, bytes and ctypes objects as pointers."""
+        self._name = name
+        ready = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
+        self._arguments = (ctypes.c_long(_NUMBERS[name][machine_column()]), *ready)
+
+    def __call__(self) -> int:
+        """What the kernel answers. OSError where it refuses."""
+        result: int = _SYSCALL(*self._arguments)
+        return _checked(result, self._name) if result == -1 else result
+
+
+def fork() -> int:
+    """As os.fork, without what Python does around it for a process with threads or with fork hooks; that takes a third
+
+    of a short child's time. Only for a process that has one thread and sees to the hooks itself.
+    """
+    return _checked(_FORK(), "fork")
+
+
 def call(name: str, *arguments: Any) -> int:
-    """The system call of that name; integers go as longs, bytes and ctypes objects as pointers."""
-    ready = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
-    return _checked(_LIBC.syscall(ctypes.c_long(_NUMBERS[name][machine_column()]), *ready), name)
+    """The system call of that name, at once."""
+    return Prepared(name, *arguments)()
 
 
 def unshare(flags: int) -> None:
     """Puts this process (with CLONE_NEWPID: its next child) into new namespaces."""
-    _checked(_LIBC.unshare(ctypes.c_int(flags)), f"unshare({flags:#x})")
-
-
-def setns(descriptor: int, kind: int) -> None:
-    """Joins the namespace that the descriptor stands for."""
-    _checked(_LIBC.setns(ctypes.c_int(descriptor), ctypes.c_int(kind)), "setns")
+    call("unshare", flags)
 
 
 def prctl(option: int, value: int) -> None:
     """prctl with one argument."""
-    zero = ctypes.c_ulong(0)
-    _checked(_LIBC.prctl(ctypes.c_int(option), ctypes.c_ulong(value), zero, zero, zero), f"prctl({option})")
+    call("prctl", option, value, 0, 0, 0)
+
+
+def mounting(source: str, target: str, kind: str | None, flags: int, options: str = "") -> Prepared:
+    """mount(2), prepared."""
+    where = (source.encode(), target.encode(), kind.encode() if kind else None)
+    return Prepared("mount", *where, flags, options.encode() or None)
 
 
 def mount(source: str, target: str, kind: str | None, flags: int, options: str = "") -> None:
     """mount(2)."""
-    given = [part.encode() if part else None for part in (source, target, kind, options)]
-    result = _LIBC.mount(given[0], given[1], given[2], ctypes.c_ulong(flags), given[3])
-    _checked(result, f"mount({source}, {target}, {kind})")
+    try:
+        mounting(source, target, kind, flags, options)()
+    except OSError as error:
+        raise OSError(error.errno, f"mount({source}, {target}, {kind}): {os.strerror(error.errno or 0)}") from error
 
 
 def unmount(target: str) -> None:
@@ -96,10 +131,15 @@ def make_read_only(target: str) -> None:
     call("mount_setattr", _AT_FDCWD, target.encode(), _AT_RECURSIVE, ctypes.byref(attributes), 32)
 
 
+def dropping_capabilities() -> Prepared:
+    """No capability is left to the process that calls it, for good."""
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    return Prepared("capset", ctypes.byref(header), ctypes.byref((ctypes.c_uint32 * 6)()))
+
+
 def drop_capabilities() -> None:
     """No capability is left to this process, for good."""
-    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-    call("capset", ctypes.byref(header), ctypes.byref((ctypes.c_uint32 * 6)()))
+    dropping_capabilities()()
 
 
 def drop_bounding_set() -> None:

@@ -52,11 +52,14 @@ class Usage:
         """CPU seconds of every process that was ever seen, or what the kernel says at the end where that is more."""
         return max(self._settled_s, sum(self._seen.values()))
 
-    def look_at_first(self, with_memory: bool) -> None:
-        """Reads the child itself only: cheap, for the end of a test."""
+    def look_at_first(self) -> None:
+        """Reads the CPU time of the child itself only: cheap, for the end of a test."""
         self._read_cpu(self._pid)
-        if with_memory:
-            self.peak_mb = max(self.peak_mb, self._resident_mb(self._pid))
+
+    def look_at_memory(self) -> None:
+        """Reads the memory of the child itself, unless it is known by now."""
+        if not self.peak_mb:
+            self.peak_mb = self._resident_mb(self._pid)
 
     def look(self) -> None:
         """Reads the whole tree."""
@@ -67,6 +70,14 @@ class Usage:
         for pid in pids:
             self._read_cpu(pid)
         self.peak_mb = max(self.peak_mb, self.memory_mb)
+
+    def kept_waiting_s(self) -> float:
+        """Seconds that the child, ready to run, has waited for a processor; 0 where the kernel does not tell."""
+        try:
+            with open(f"/proc/{self._pid}/schedstat", "rb") as file:
+                return int(file.read().split()[1]) / 1e9
+        except (OSError, IndexError):
+            return 0.0
 
     def settle(self, cpu_s: float, peak_mb: float) -> None:
         """The kernel's account of a child that was waited for."""

@@ -93,17 +93,20 @@ def open_binds(modules: Mapping[str, str]) -> list[Bind]:
     return [Bind(source, target, os.open(source, os.O_PATH | os.O_CLOEXEC)) for source, target in pairs]
 
 
-def build_root(binds: Iterable[Bind], with_proc: bool) -> None:
-    """A new root of its own: an empty tmpfs with the binds in it. The machine's root is gone from here on."""
+def build_root(binds: Iterable[Bind]) -> None:
+    """A new root of its own: an empty tmpfs with the binds in it. The machine's root is gone from here on.
+
+    Of /proc a program sees itself and what it started: what it may not trace is hidden, and that is all of ours.
+    """
     links, binds = root_links(), list(binds)
     syscalls.mount("none", "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
     syscalls.mount("tmpfs", _STAGE, "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, "size=1m,nr_inodes=4k,mode=755")
     for bind in binds:
         _bind(bind)
     os.mkdir(_STAGE + _OLD)
-    if with_proc:
-        os.makedirs(f"{_STAGE}/proc", exist_ok=True)
-        syscalls.mount("proc", f"{_STAGE}/proc", "proc", 14)
+    os.makedirs(f"{_STAGE}/proc", exist_ok=True)
+    flags = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
+    syscalls.mount("proc", f"{_STAGE}/proc", "proc", flags, "hidepid=2")
     syscalls.pivot_root(_STAGE, _STAGE + _OLD)
     os.chdir("/")
     syscalls.unmount(_OLD)
@@ -139,14 +142,10 @@ def _furnish(links: Mapping[str, str]) -> None:
         os.symlink(target, f"/dev/{name}")
 
 
-def own_view(disk_mb: int, with_proc: bool) -> None:
-    """In the child: its own mount namespace, an empty work folder of that size, and its own /proc or none."""
-    syscalls.unshare(syscalls.CLONE_NEWNS)
-    flags = syscalls.MS_NOSUID | syscalls.MS_NODEV
+def make_work_folder(disk_mb: int) -> None:
+    """An empty work folder of that size, in the place of the one before; it takes no more than it did."""
+    if os.path.ismount(WORK):
+        syscalls.unmount(WORK)
     # One inode a kilobyte: more small files than honest work needs, fewer than would fill kernel memory.
     options = f"size={disk_mb}m,nr_inodes={disk_mb * 1024},mode=755"
-    if with_proc:
-        # Read-only, or a program whose user is root outside could set the kernel's settings in /proc/sys.
-        syscalls.mount("proc", "/proc", "proc", flags | syscalls.MS_NOEXEC | syscalls.MS_RDONLY)
-    syscalls.mount("tmpfs", WORK, "tmpfs", flags, options)
-    os.chdir(WORK)
+    syscalls.mount("tmpfs", WORK, "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, options)

@@ -62,7 +62,7 @@ class Plain:
         self.clear()
         os._exit(1)
 
-    def before_fork(self) -> None:
+    def before_fork(self, limits: Mapping[str, Any]) -> None:
         """A fresh folder for the next program."""
         self._work = tempfile.mkdtemp(dir=self._scratch)
 
@@ -181,9 +181,9 @@ class OwnUid(Filtered):
         os.setresgid(self._id, self._id, self._id)
         os.setresuid(self._id, self._id, self._id)
 
-    def before_fork(self) -> None:
+    def before_fork(self, limits: Mapping[str, Any]) -> None:
         """The folder is the program's own."""
-        super().before_fork()
+        super().before_fork(limits)
         os.chown(self._work, self._id, self._id)
 
     def _take_identity(self, limits: Mapping[str, Any]) -> None:

@@ -1,7 +1,8 @@
 """Frames between judge, zygote and program: a kind (one byte), a length (four bytes, little-endian), a body.
 
-judge to zygote: C settings (JSON, once), J job (JSON: limits, no text), B its body (read by the child only), S stop
-zygote to judge: H hello (JSON, once), T one test (JSON and the output), D done (JSON)
+judge to zygote: C settings (JSON, once), J job (number, JSON: limits, no text), B its body (read by the child only),
+    S stop (number)
+zygote to judge: H hello (JSON, once), T one test (`Report`), D done (`clean`; empty: replace the box)
 child to zygote: R body read, C confined and about to start, X could not confine, V value, E exception, L too large
 All that follows C on the child's pipe may have been written by the program.
 """
@@ -16,7 +17,10 @@ from typing import Any, NamedTuple
 
 _HEAD = struct.Struct("<cI")
 _SIZE = struct.Struct("<I")
+_REPORT = struct.Struct("<IdddHH")
 HEAD_SIZE = _HEAD.size
+NUMBER_SIZE = 4
+"""Of a job's number, little-endian."""
 
 
 class Broken(OSError):
@@ -30,6 +34,32 @@ class Frame(NamedTuple):
     body: bytes
 
 
+class Report(NamedTuple):
+    """How one test went. `how` is a value of `records.Exit`."""
+
+    test: int
+    cpu_s: float
+    wall_s: float
+    peak_mb: float
+    how: str
+    detail: str
+    output: bytes
+
+    def packed(self) -> bytes:
+        """As the body of a frame."""
+        how, detail = self.how.encode(), self.detail.encode("utf-8", "replace")
+        return b"".join((_REPORT.pack(*self[:4], len(how), len(detail)), how, detail, self.output))
+
+    @classmethod
+    def of(cls, body: bytes) -> Report:
+        """From the body of a frame."""
+        test, cpu_s, wall_s, peak_mb, how_size, detail_size = _REPORT.unpack_from(body)
+        at = _REPORT.size + how_size
+        end = at + detail_size
+        how, detail = body[_REPORT.size : at].decode(), body[at:end].decode("utf-8", "replace")
+        return cls(test, cpu_s, wall_s, peak_mb, how, detail, body[end:])
+
+
 def head(data: bytes | bytearray) -> tuple[bytes, int]:
     """Kind and length of the body, from the first `HEAD_SIZE` bytes."""
     kind, size = _HEAD.unpack_from(data)
@@ -38,7 +68,10 @@ def head(data: bytes | bytearray) -> tuple[bytes, int]:
 
 def write_all(descriptor: int, data: bytes) -> None:
     """Writes everything, however many calls that takes."""
-    view = memoryview(data)
+    sent = os.write(descriptor, data)
+    if sent == len(data):
+        return
+    view = memoryview(data)[sent:]
     while view:
         view = view[os.write(descriptor, view) :]
 

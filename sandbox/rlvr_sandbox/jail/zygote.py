@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from . import bubble, confine, contained, runner, supervise, weak, wire
+from . import bubble, confine, contained, huge_code, runner, supervise, weak, wire
 from .forker import Forker
 
 _IN, _OUT = 0, 1
@@ -30,6 +30,8 @@ def serve() -> None:
     os.environ.update(runner.ENVIRONMENT)
     try:
         confinement = _confinement(settings)
+        if not confinement.wraps:
+            huge_code.use()
         _preload(_PRELOADED)
         confinement.enter()
         _preload(settings["preload"])
@@ -45,10 +47,10 @@ def serve() -> None:
     gc.collect()
     gc.freeze()
     gc.disable()
-    forker = Forker(confinement, _IN)
+    forker, jobs = Forker(confinement, _IN, hooks=bool(settings["preload"])), _Jobs()
     wire.write_json(_OUT, b"H", {**hello, "error": ""})
     try:
-        while _next_job(confinement, forker):
+        while _next_job(confinement, forker, jobs):
             pass
     finally:
         confinement.clear()  # what a forking process that was killed has left
@@ -74,33 +76,50 @@ def _preload(names: Iterable[str]) -> None:
             __import__(name)
 
 
-def _next_job(confinement: confine.Confinement, forker: Forker) -> bool:
+class _Jobs:
+    """What the judge asks for. Most jobs have the limits of the one before, which are then not read again."""
+
+    def __init__(self) -> None:
+        self._text = b""
+        self._known: dict[str, Any] = {}
+
+    def read(self, body: bytes) -> dict[str, Any]:
+        """The job of a frame: its number, then the rest as JSON."""
+        text = body[wire.NUMBER_SIZE :]
+        if text != self._text:
+            self._text, self._known = text, json.loads(text)
+        return {**self._known, "id": body[: wire.NUMBER_SIZE]}
+
+
+def _next_job(confinement: confine.Confinement, forker: Forker, jobs: _Jobs) -> bool:
     """Runs one job; False when the judge is gone or something is not as it should be."""
     try:
         frame = wire.read(_IN)
         if frame.kind != b"J":
             return True  # a stop that came after its job had ended
-        clean = _run(json.loads(frame.body), confinement, forker)
-        wire.write_json(_OUT, b"D", {"clean": clean})
+        watch = _run(jobs.read(frame.body), confinement, forker)
+        done = wire.frame(b"D", b"clean" if watch.clean else b"")
+        wire.write_all(_OUT, watch.last_reports() + done)
     except (wire.Broken, supervise.JudgeGone, BrokenPipeError):
         return False
-    return clean
+    return watch.clean
 
 
-def _run(job: Mapping[str, Any], confinement: confine.Confinement, forker: Forker) -> bool:
-    results, results_end = os.pipe()
-    output, output_end = os.pipe()
+def _run(job: Mapping[str, Any], confinement: confine.Confinement, forker: Forker) -> supervise.Watch:
+    # What a program prints is nobody's concern unless it is its answer.
+    pipes = [os.pipe() for _ in range(2 if job["style"] == runner.SCRIPT else 1)]
     try:
-        pid = forker.start(job, results_end, output_end)
+        pid = forker.start(job, [theirs for _, theirs in pipes])
     finally:
-        os.close(results_end)
-        os.close(output_end)
+        for _, theirs in pipes:
+            os.close(theirs)
     try:
-        os.set_blocking(results, False)
-        os.set_blocking(output, False)
+        for ours, _ in pipes:
+            os.set_blocking(ours, False)
+        results, output = [*(ours for ours, _ in pipes), -1][:2]
         watch = supervise.Watch(job, pid, supervise.Ends(results, output, _IN, _OUT), forker, confinement)
         watch.run()
-        return watch.clean
+        return watch
     finally:
-        os.close(results)
-        os.close(output)
+        for ours, _ in pipes:
+            os.close(ours)
