@@ -12,6 +12,7 @@ from rlvr_sandbox.records import CodeTask, Limits, Style
 
 # A verdict on a program that never ends should come a few seconds after its limit, though it is run twice.
 _WALL_FACTOR, _WALL_SLACK_S = 1.5, 0.5
+_SETTINGS = ("atol", "rtol", "dataset", "starts", "class_optional")
 SECRET = "@SECRET@"
 
 
@@ -62,7 +63,8 @@ def task_of(name: str, written: Mapping[str, Any], secret: str = SECRET) -> Code
             expected=written["expected"],
             entry=written.get("entry"),
             oracle=str(written.get("oracle", "equal")),
-            settings={key: written[key] for key in ("atol", "rtol") if key in written},
+            settings={key: written[key] for key in _SETTINGS if key in written},
+            prelude=str(written.get("prelude", "")),
             limits=limits,
         )
     except KeyError as error:

@@ -6,6 +6,7 @@ import numpy
 import pytest
 
 from rlvr_sandbox import oracles
+from rlvr_sandbox.errors import TaskInvalid
 from rlvr_sandbox.jail.tagged import Opaque
 from rlvr_sandbox.oracles.evalplus import WEAK_TASKS
 from rlvr_sandbox.records import CodeTask, Style
@@ -276,3 +277,9 @@ def test_many_equal_hashes_do_not_hold_up_a_comparison_as_sets():
     # all of one hash: a set of them would take time with their number squared
     colliding = [number * (2**61 - 1) for number in range(1, 40_000)]
     assert not accepts("evalplus", colliding, [1, 2], "Diff", dataset="mbpp", atol=0)
+
+
+@pytest.mark.parametrize("starts", [[], [1], [0, 3, 2], [0, 9], 5, "0", [0, "1"], [False], [0, 1.5]])
+def test_evalplus_refuses_starts_that_are_no_ascending_test_numbers(starts):
+    with pytest.raises(TaskInvalid, match="starts must begin with 0"):
+        accepts("evalplus", 1, 1, dataset="mbpp", starts=starts)

@@ -63,15 +63,23 @@ def _leaks(expected: Sequence[Any], starts: Sequence[int]) -> list[int]:
     ]
 
 
+def _starts(task: CodeTask) -> list[int]:
+    """The setting of that name. Raises TaskInvalid."""
+    starts = task.settings.get("starts", (0,))
+    whole = isinstance(starts, list | tuple) and all(type(start) is int for start in starts)
+    if not whole or list(starts[:1]) != [0] or list(starts) != sorted(starts) or starts[-1] > len(task.expected):
+        raise TaskInvalid(f"task {task.name}: setting starts must begin with 0 and ascend within the tests")
+    return list(starts)
+
+
 def evalplus(task: CodeTask) -> Accepts:
     """See the module. Raises TaskInvalid for settings that make no sense, and where numpy is not installed."""
     if importlib.util.find_spec("numpy") is None:
         raise TaskInvalid(f"task {task.name}: oracle evalplus needs numpy; pip install numpy")
-    dataset, starts = task.settings.get("dataset"), list(task.settings.get("starts", (0,)))
+    dataset = task.settings.get("dataset")
     if dataset not in ("humaneval", "mbpp"):
         raise TaskInvalid(f"task {task.name}: setting dataset must be 'humaneval' or 'mbpp', not {dataset!r}")
-    if starts[:1] != [0] or starts != sorted(starts) or starts[-1] > len(task.expected):
-        raise TaskInvalid(f"task {task.name}: setting starts must begin with 0 and ascend within the tests")
+    starts = _starts(task)
     atol = tolerance(task, "atol", 0.0)
     leaks = _leaks(task.expected, starts)
     special = _special(dataset, task.entry or "")
