@@ -13,10 +13,12 @@ from rlvr_harness.contracts import (
     ReportSection,
     Sampler,
     SelfTestingVerifier,
+    StreamingModel,
     Task,
     Trainer,
     VariableTask,
     Verifier,
+    WorkSource,
 )
 from rlvr_harness.errors import (
     HarnessError,
@@ -83,6 +85,7 @@ __all__ = [
     "SandboxChoice",
     "SandboxedVerifier",
     "SelfTestingVerifier",
+    "StreamingModel",
     "Tally",
     "Task",
     "TaskError",
@@ -95,6 +98,7 @@ __all__ = [
     "Verifier",
     "VerifierLost",
     "WorkLimits",
+    "WorkSource",
     "WorkUnit",
     "__version__",
     "first_line",

@@ -15,6 +15,7 @@ from rlvr_harness.requests import (
     ModelFacts,
     ModelRequest,
     PromptRequest,
+    SampleRequest,
     SamplingLaw,
     WorkLimits,
     WorkUnit,
@@ -179,6 +180,29 @@ class OpenModel(Protocol):
 
     def close(self) -> None:
         """Frees the model's memory."""
+
+
+class WorkSource(Protocol):
+    """Where a streaming model takes its work from: requests appear as verdicts settle what is still needed."""
+
+    def take(self, wait: bool) -> SampleRequest | None:
+        """The next request; None where none is ready now.
+
+        With `wait`, blocks until one is ready, and None means that none will ever come. Wait only when nothing is under
+        way in the engine: what is needed next may depend on samples that it has not given back yet.
+        """
+
+
+@runtime_checkable
+class StreamingModel(Protocol):
+    """An `OpenModel` that is kept full with requests of many problems, instead of being given closed units of work."""
+
+    def stream(self, work: WorkSource, law: SamplingLaw) -> Iterator[list[Sample]]:
+        """Samples of all requests taken from `work`, each once, as they finish, in lists of any size.
+
+        Ends when `work.take(wait=True)` gives None. A sample's text depends on its problem, index and seed alone, as
+        far as the engine's arithmetic allows; what the caller does not take off the iterator holds the engine back.
+        """
 
 
 @runtime_checkable
