@@ -14,8 +14,8 @@ from rlvr_harness.contracts import OpenModel
 from rlvr_harness.planning import Plan, work_units
 from rlvr_harness.preparing import PreparedTask
 from rlvr_harness.progress import Progress
-from rlvr_harness.records import Outcome, Problem, Sample, Verdict
-from rlvr_harness.run_reader import read_samples, read_verdicts, sample_keys
+from rlvr_harness.records import Problem, Sample, Verdict
+from rlvr_harness.run_reader import read_samples, sample_keys, settled_keys
 from rlvr_harness.run_store import RunStore
 from rlvr_harness.stages.sampling import all_identical, sample_units
 from rlvr_harness.stages.verifying import VerifierPool
@@ -77,14 +77,9 @@ class Cell:
     def verify_stored(self, pool: VerifierPool) -> None:
         """Verifies stored samples that have no verdict yet, or a void one."""
         verifier = self.task.verifier.name
-        settled = {
-            (verdict.problem_id, verdict.index)
-            for verdict in read_verdicts(self.store.folder, self.task.name, self.role, verifier)
-            if verdict.outcome is not Outcome.VOID
-        }
+        settled = settled_keys(self.store.folder, self.task.name, self.role, verifier)
         by_id = {problem.problem_id: problem for problem in self.task.prompted.problems_for(self.role)}
-        stored = read_samples(self.store.folder, self.task.name, self.role)
-        for chunk in _chunks(sample for sample in stored if (sample.problem_id, sample.index) not in settled):
+        for chunk in _chunks(read_samples(self.store.folder, self.task.name, self.role, skip=settled)):
             self._submit(pool, chunk, by_id)
             self._keep(pool.ready())
             self.store.commit_if_due()

@@ -3,27 +3,42 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Collection, Iterator
+import shlex
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from rlvr_harness.errors import RunFolderError
-from rlvr_harness.planning import SampleKey
+from rlvr_harness.parts.columns import PROBLEM_SCHEMA, PROBLEMS, SAMPLE_SCHEMA, SAMPLES, VERDICT_SCHEMA, VERDICTS
+from rlvr_harness.parts.keys import KeySet
+from rlvr_harness.parts.naming import live_parts, problems_file, samples_folder, verdicts_folder
+from rlvr_harness.parts.reading import (
+    KEY,
+    PartVanished,
+    Settling,
+    again_when_compacted,
+    check_progress,
+    damage_named,
+    first_rows,
+    folder_batches,
+    part_batches,
+    to_rows,
+)
+from rlvr_harness.parts.versions import check_schema
 from rlvr_harness.records import FinishReason, Outcome, Problem, Sample, Verdict, VerdictCount
-from rlvr_harness.run_store import PROBLEM_SCHEMA, SAMPLE_SCHEMA, VERDICT_SCHEMA, escape, problems_file
 
 TEXT_COLUMNS = ("problem_id", "index", "text", "finish_reason", "n_tokens")
 COUNTED_COLUMNS = ("problem_id", "index", "outcome", "answer")
+_FOLDED_AT = 1 << 18
+"""Counts of batches are added up when there are this many rows of them, which take some 20 MB."""
 
 
 def read_json(folder: Path, name: str) -> dict[str, Any]:
-    """A JSON file of a run folder; raises RunFolderError when it is missing or damaged."""
+    """A JSON file of a run folder; raises RunFolderError when it is missing, damaged or of a newer version."""
     path = folder / name
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -33,6 +48,8 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
         raise RunFolderError(f"{path} cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise RunFolderError(f"{path} is damaged: not a JSON object")
+    if name == "run.json":
+        check_schema(folder, content)
     return content
 
 
@@ -40,96 +57,120 @@ def read_problems(folder: Path, task: str, role: str | None = None) -> list[Prob
     """The problems of a task as they were sampled, by this model where it had prompts of its own; no stop strings."""
     own = problems_file(folder, task, role)
     path = own if own.is_file() else problems_file(folder, task)
-    return [
-        Problem(task, row["problem_id"], row["prompt"], row["reference"], metadata=json.loads(row["metadata"]))
-        for row in _rows(path.parent, list(PROBLEM_SCHEMA), path.name)
-    ]
+    if not path.is_file():
+        return []
+    try:
+        with damage_named(folder, path, PROBLEMS):
+            return [
+                Problem(task, problem_id, prompt, reference, metadata=json.loads(metadata))
+                for batch in part_batches(folder, path, PROBLEMS, tuple(PROBLEM_SCHEMA))
+                for problem_id, prompt, reference, metadata in cast(Iterator[tuple[str, str, str, str]], to_rows(batch))
+            ]
+    except PartVanished as error:
+        raise RunFolderError(f"{path} went away while it was read; `rlvr-harness resume {_quoted(folder)}`") from error
 
 
-def read_samples(folder: Path, task: str, model: str) -> Iterator[Sample]:
-    """Every stored sample, part by part, the first of each (problem_id, index)."""
-    seen: set[SampleKey] = set()
-    for row in _rows(folder / "samples" / escape(task) / escape(model), SAMPLE_SCHEMA):
-        key = (row["problem_id"], row["index"])
-        if key in seen:
-            continue
-        seen.add(key)
-        yield Sample(
-            task,
-            model,
-            row["problem_id"],
-            row["index"],
-            row["seed"],
-            row["text"],
-            FinishReason(row["finish_reason"]),
-            row["n_tokens"],
-            row["logprob_sum"],
-        )
+def read_samples(folder: Path, task: str, model: str, skip: KeySet | None = None) -> Iterator[Sample]:
+    """Every stored sample, part by part, the first of each (problem_id, index), without those in `skip`."""
+    for batch in first_rows(folder, samples_folder(folder, task, model), tuple(SAMPLE_SCHEMA), skip):
+        for row in cast(Iterator[tuple[Any, ...]], to_rows(batch)):
+            problem_id, index, seed, text, finish_reason, n_tokens, logprob_sum = row
+            reason = FinishReason(finish_reason)
+            yield Sample(task, model, problem_id, index, seed, text, reason, n_tokens, logprob_sum)
 
 
-def sample_keys(folder: Path, task: str, model: str) -> set[SampleKey]:
+def sample_keys(folder: Path, task: str, model: str) -> KeySet:
     """(problem_id, index) of every stored sample."""
-    rows = _rows(folder / "samples" / escape(task) / escape(model), ("problem_id", "index"))
-    return {(row["problem_id"], row["index"]) for row in rows}
+    place = samples_folder(folder, task, model)
+
+    def read() -> KeySet:
+        keys = KeySet()
+        for batch in folder_batches(folder, place, SAMPLES, KEY):
+            keys.add_columns(batch.column(0), batch.column(1))
+        return keys
+
+    return again_when_compacted(place, read)
+
+
+def settled_keys(folder: Path, task: str, model: str, verifier: str) -> KeySet:
+    """(problem_id, index) of every stored sample that has a verdict other than void."""
+    place = verdicts_folder(folder, task, model, verifier)
+
+    def read() -> KeySet:
+        keys = KeySet()
+        for batch in folder_batches(folder, place, VERDICTS, (*KEY, "outcome")):
+            settled = batch.filter(pc.not_equal(batch.column(2), pa.scalar(Outcome.VOID.value)))
+            keys.add_columns(settled.column(0), settled.column(1))
+        return keys
+
+    return again_when_compacted(place, read)
 
 
 def read_verdicts(folder: Path, task: str, model: str, verifier: str) -> Iterator[Verdict]:
     """The settled verdict of each stored (problem_id, index): the last one that is not void, else the void one."""
-    settled: dict[SampleKey, Verdict] = {}
-    for row in _rows(folder / "verdicts" / escape(task) / escape(model) / escape(verifier), VERDICT_SCHEMA):
-        verdict = Verdict(
-            row["problem_id"],
-            row["index"],
-            Outcome(row["outcome"]),
-            row["answer"],
-            row["reason"],
-            row["seconds"],
-        )
-        key = (verdict.problem_id, verdict.index)
-        if key not in settled or verdict.outcome is not Outcome.VOID:
-            settled[key] = verdict
-    yield from settled.values()
+    place = verdicts_folder(folder, task, model, verifier)
+    for batch in _settled_batches(folder, place, tuple(VERDICT_SCHEMA)):
+        for row in cast(Iterator[tuple[Any, ...]], to_rows(batch)):
+            problem_id, index, outcome, answer, reason, seconds = row
+            yield Verdict(problem_id, index, Outcome(outcome), answer, reason, seconds)
 
 
 def read_texts(folder: Path, task: str, model: str) -> Iterator[tuple[str, str, str, int]]:
     """(problem_id, text, finish reason, number of tokens) of every stored sample, the first of each index."""
-    seen: dict[str, set[int]] = defaultdict(set)
-    for batch in _batches(folder / "samples" / escape(task) / escape(model), TEXT_COLUMNS):
-        for problem_id, index, *rest in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            if index not in seen[problem_id]:
-                seen[problem_id].add(index)
-                yield (problem_id, *rest)
+    for batch in first_rows(folder, samples_folder(folder, task, model), TEXT_COLUMNS):
+        yield from cast(Iterator[tuple[str, str, str, int]], to_rows(batch.select([0, 2, 3, 4])))
 
 
 def count_verdicts(folder: Path, task: str, model: str, verifier: str) -> list[VerdictCount]:
-    """The settled verdicts, as `read_verdicts` gives them, counted by problem, outcome and answer."""
-    parts = list(_batches(folder / "verdicts" / escape(task) / escape(model) / escape(verifier), COUNTED_COLUMNS))
-    if not parts:
+    """The settled verdicts, as `read_verdicts` gives them, counted by problem, outcome and answer, in that order."""
+    place = verdicts_folder(folder, task, model, verifier)
+    counted: list[pa.Table] = []
+    for batch in _settled_batches(folder, place, COUNTED_COLUMNS):
+        ones = pa.table([*batch.select([0, 2, 3]).columns, pa.repeat(1, len(batch))], names=[*_COUNTED_BY, "count"])
+        counted.append(_fold([ones]))
+        if sum(map(len, counted)) > _FOLDED_AT + 2 * len(counted[0]):
+            counted = [_fold(counted)]
+    if not counted:
         return []
-    table = pa.Table.from_batches(parts)
-    void = pc.equal(table["outcome"], pa.scalar(Outcome.VOID.value))
-    order = pa.array(np.arange(len(table)) - len(table) * np.asarray(void))
-    last = table.append_column("order", order).group_by(["problem_id", "index"]).aggregate([("order", "max")])
-    rows = np.sort(np.asarray(last["order_max"]) % len(table))
-    counted = table.take(pa.array(rows)).group_by(["problem_id", "outcome", "answer"], use_threads=False)
+    rows = _fold(counted).sort_by([(name, "ascending") for name in _COUNTED_BY])
     return [
-        VerdictCount(row["problem_id"], Outcome(row["outcome"]), row["answer"], row["count_all"])
-        for row in counted.aggregate([([], "count_all")]).to_pylist()
+        VerdictCount(row["problem_id"], Outcome(row["outcome"]), row["answer"], row["count"])
+        for batch in rows.to_batches()
+        for row in batch.to_pylist()
     ]
 
 
-def _rows(folder: Path, columns: Collection[str], pattern: str = "part-*.parquet") -> Iterator[dict[str, Any]]:
-    for batch in _batches(folder, columns, pattern):
-        yield from batch.to_pylist()
+_COUNTED_BY = ("problem_id", "outcome", "answer")
 
 
-def _batches(folder: Path, columns: Collection[str], pattern: str = "part-*.parquet") -> Iterator[pa.RecordBatch]:
-    for path in sorted(folder.glob(pattern)):
+def _fold(tables: Sequence[pa.Table]) -> pa.Table:
+    folded = pa.concat_tables(tables).group_by(list(_COUNTED_BY), use_threads=False).aggregate([("count", "sum")])
+    return folded.rename_columns([name.removesuffix("_sum") for name in folded.column_names])
+
+
+def _settled_batches(root: Path, folder: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """The rows of `read_verdicts`; `columns` begin with KEY. Reads twice: to see what settles, and to give it."""
+    given = KeySet()
+    before: object = None
+    while True:
+        parts = live_parts(folder)
         try:
-            with pq.ParquetFile(path, page_checksum_verification=True) as part:
-                if missing := set(columns) - set(part.schema_arrow.names):
-                    raise pa.ArrowInvalid(f"it lacks {', '.join(sorted(missing))}")
-                for batch in part.iter_batches(batch_size=4096, columns=list(columns)):
-                    yield batch.select(list(columns))
-        except (pa.ArrowInvalid, OSError) as error:
-            raise RunFolderError(f"{path} is damaged ({error}); delete it and run `rlvr-harness resume`") from error
+            settling = Settling()
+            for part in parts:
+                for batch in part_batches(root, part.path, VERDICTS, (*KEY, "outcome")):
+                    settling.add(batch, np.asarray(pc.equal(batch.column(2), pa.scalar(Outcome.VOID.value))))
+            wins = settling.decide()
+            start = 0
+            for part in parts:
+                for batch in part_batches(root, part.path, VERDICTS, columns):
+                    chosen = batch.filter(pa.array(wins[start : start + len(batch)]))
+                    start += len(batch)
+                    yield chosen.filter(pa.array(given.add_columns(chosen.column(0), chosen.column(1))))
+            return
+        except PartVanished as error:
+            check_progress(folder, before, error)
+            before = parts
+
+
+def _quoted(folder: Path) -> str:
+    return shlex.quote(str(folder))

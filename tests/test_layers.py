@@ -23,7 +23,7 @@ LAYERS = (
     {"running", "pipeline", "assembling", "preparing", "reverifying", "checking"},
     {"registry", "hookspecs", "stages", "report", "options", "comparing", "confining"},
     {
-        *{"contracts", "planning", "metrics", "run_store", "run_reader", "run_spec", "presets", "task_files"},
+        *{"contracts", "planning", "metrics", "run_store", "run_reader", "parts", "run_spec", "presets", "task_files"},
         *{"lm_eval_bridge", "lm_eval_view", "demo_models", "progress", "provenance", "engine_args", "fairness"},
         *{"foreign_metric", "foreign_tasks", "local_rows", "sandbox_contracts"},
     },

@@ -346,7 +346,9 @@ def test_a_damaged_part_is_named(tmp_path, damage):
     store_samples(tmp_path, [0], [1])
     part = tmp_path / "samples/t/base/part-000001.parquet"
     part.write_bytes(damage(part.read_bytes()))
-    with pytest.raises(RunFolderError, match=r"part-000001\.parquet is damaged .* delete it and run .*resume"):
+    with pytest.raises(
+        RunFolderError, match=r"part-000001\.parquet is damaged .*resume .*` sets it aside and samples again"
+    ):
         list(read_samples(tmp_path, "t", "base"))
     with pytest.raises(RunFolderError, match=r"part-000001\.parquet is damaged"):
         sample_keys(tmp_path, "t", "base")
