@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -18,7 +19,14 @@ from rlvr_harness.records import Tally
 from rlvr_harness.requests import Counts, ImportRequest
 from rlvr_harness.run_reader import count_verdicts, read_texts
 from rlvr_harness.stages.measuring import ModelTallies, TaskTallies, measure_task
-from rlvr_harness.stages.tallying import TextCounts, count_answers, count_texts, tally_verdicts
+from rlvr_harness.stages.tallying import (
+    TextCounts,
+    count_answers,
+    count_texts,
+    first_stage,
+    stage_paths,
+    tally_verdicts,
+)
 
 SCHEMA = "rlvr-harness/results/1"
 FOREIGN_PAIRS = 800
@@ -28,12 +36,18 @@ MUCH_TRUNCATION = 0.02
 Results = dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Tallied:
+    """One model on one task; `even` counts the samples that every problem has, whatever was found among them."""
+
+    model: ModelTallies
+    texts: TextCounts
+    even: Sequence[Tally]
+
+
 def assemble_results(prepared: PreparedRun, folder: Path, record: Mapping[str, Any]) -> Results:
     """results.json of a sampled run."""
-    metrics: list[Metric] = prepared.registry.all("metric")
     tasks = {task.name: _measure(prepared, task, folder, record) for task in prepared.tasks}
-    for entry in tasks.values():
-        _add_plugin_metrics(entry, metrics)
     return {"schema": SCHEMA, "run": run_record(record), "tasks": tasks}
 
 
@@ -74,17 +88,16 @@ def _pair(spec: Mapping[str, Any]) -> str:
 
 def _measure(prepared: PreparedRun, task: PreparedTask, folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
     loaded = task.prompted.loaded
-    models, warnings = [], [note for note in record["notes"] if f"'{task.name}'" in note or f"on {task.name}:" in note]
+    tallied, warnings = [], [note for note in record["notes"] if f"'{task.name}'" in note or f"on {task.name}:" in note]
     roles = ["base", *(role for role in prepared.requests if role != "base")] if prepared.spec.base else ["model"]
     for role in roles:
-        tallies, texts = _tally(prepared, task, folder, role)
-        models.append(tallies)
-        warnings += _truncation_warning(role, texts, task.law.max_gen_toks)
+        tallied.append(_tally(prepared, task, folder, role))
+        warnings += _truncation_warning(role, tallied[-1].texts, task.law.max_gen_toks)
     warnings += _general(record) + prepared.fairness.warnings(task.name)
-    return measure_task(
+    entry = measure_task(
         TaskTallies(
             task=task.name,
-            models=models,
+            models=[each.model for each in tallied],
             k=task.k,
             seed=prepared.spec.seed,
             chances=loaded.chance,
@@ -93,6 +106,9 @@ def _measure(prepared: PreparedRun, task: PreparedTask, folder: Path, record: Ma
             fairness_of={role: prepared.fairness.of(task.name, roles[0], role) for role in roles},
         )
     )
+    for each in tallied:
+        _add_plugin_metrics(entry["models"][each.model.role], each.even, prepared.registry.all("metric"))
+    return entry
 
 
 def _general(record: Mapping[str, Any]) -> list[str]:
@@ -100,29 +116,34 @@ def _general(record: Mapping[str, Any]) -> list[str]:
 
 
 def _truncation_warning(role: str, texts: TextCounts, max_gen_toks: int) -> list[str]:
-    share = texts.truncated / texts.samples if texts.samples else 0.0
-    if share <= MUCH_TRUNCATION:
+    share = texts.truncated_share
+    if share is None or share <= MUCH_TRUNCATION:
         return []
     return [f"{role}: {share:.1%} of the completions were cut at {max_gen_toks:,} tokens and count as they stand"]
 
 
-def _tally(prepared: PreparedRun, task: PreparedTask, folder: Path, role: str) -> tuple[ModelTallies, TextCounts]:
+def _tally(prepared: PreparedRun, task: PreparedTask, folder: Path, role: str) -> Tallied:
     ids = [problem.problem_id for problem in task.prompted.problems]
-    verdicts = count_verdicts(folder, task.name, role, task.verifier.name)
-    texts = count_texts(read_texts(folder, task.name, role))
-    answers = count_answers(verdicts)
-    tallies = ModelTallies(
+    plan: Mapping[str, Any] = task.plan.as_data()
+    stages = tuple(plan["stages"]) if plan["kind"] == "sequential" else ()
+    verdicts = count_verdicts(folder, task.name, role, task.verifier.name, stages)
+    texts = count_texts(read_texts(folder, task.name, role), stages[0] if stages else None)
+    even = first_stage(verdicts) if stages else verdicts
+    answers = count_answers(even)
+    model = ModelTallies(
         role=role,
         name=prepared.spec.models[role],
         tallies=tally_verdicts(ids, verdicts),
         truncated=texts.truncated,
-        mean_tokens=texts.tokens / texts.samples if texts.samples else None,
+        mean_tokens=texts.mean_tokens,
         answers=answers,
         distinct_texts=texts.distinct,
         foreign=_foreign(task, answers, prepared.spec.seed),
-        plan=task.plan.as_data(),
+        plan=plan,
+        paths=stage_paths(ids, verdicts, stages, plan["stop_after"]) if stages else None,
+        truncated_share=texts.truncated_share,
     )
-    return tallies, texts
+    return Tallied(model, texts, tally_verdicts(ids, even))
 
 
 def _foreign(
@@ -141,16 +162,16 @@ def _foreign(
     return match_foreign_golds(answers, matches, seed, foreign=max(2, min(32, FOREIGN_PAIRS // len(answers))))
 
 
-def _add_plugin_metrics(entry: dict[str, Any], metrics: list[Metric]) -> None:
+def _add_plugin_metrics(model: dict[str, Any], tallies: Sequence[Tally], metrics: Sequence[Metric]) -> None:
+    """Third-party metrics know no sequential plan: they are given what was drawn whatever was found."""
+    counts = Counts(*(tuple(getattr(tally, name) for tally in tallies) for name in ("problem_id", "n", "c")))
+    fewest = min((n for n in counts.n if n), default=0)
     for metric in metrics:
-        for model in entry["models"].values():
-            table = model["counts"]
-            counts = Counts(tuple(table["problem_id"]), tuple(table["n"]), tuple(table["c"]))
-            try:
-                found = dict(metric.measure(counts, [int(k) for k in model["pass_at_k"]]))
-            except Exception as error:
-                raise PluginError(f"metric '{metric.name}' fails: {type(error).__name__}: {error}") from error
-            model.setdefault("plugin_metrics", {})[metric.name] = found
+        try:
+            found = dict(metric.measure(counts, [k for k in map(int, model["pass_at_k"]) if k <= fewest]))
+        except Exception as error:
+            raise PluginError(f"metric '{metric.name}' fails: {type(error).__name__}: {error}") from error
+        model.setdefault("plugin_metrics", {})[metric.name] = found
 
 
 def _check_enough(counts: Mapping[str, Counts], k: int) -> None:

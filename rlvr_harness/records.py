@@ -89,12 +89,16 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class VerdictCount:
-    """How many samples of a problem have this outcome and this answer."""
+    """How many samples of a problem have this outcome and this answer.
+
+    `stage`: which stage of a sequential plan drew them, from 0; always 0 where n is fixed.
+    """
 
     problem_id: str
     outcome: Outcome
     answer: str | None
     count: int
+    stage: int = 0
 
 
 @dataclass(frozen=True, slots=True)

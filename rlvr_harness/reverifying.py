@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from rlvr_harness.confining import confine
 from rlvr_harness.contracts import Verifier
 from rlvr_harness.errors import RunFolderError, UsageError
 from rlvr_harness.foreign_metric import NO_CHOICE, MetricChoice
+from rlvr_harness.metrics.curve import Stopping
 from rlvr_harness.metrics.disagreement import (
     BandPoint,
     PairedCounts,
@@ -25,14 +28,16 @@ from rlvr_harness.metrics.disagreement import (
 )
 from rlvr_harness.planning import SampleKey
 from rlvr_harness.preparing import find_task
-from rlvr_harness.records import Outcome, Problem, Verdict
+from rlvr_harness.records import Outcome, Problem, Verdict, VerdictCount
 from rlvr_harness.registry import Registry
 from rlvr_harness.requests import PromptRequest, SandboxChoice
 from rlvr_harness.run_reader import read_json, read_problems, read_samples, read_verdicts
 from rlvr_harness.run_store import RunStore
+from rlvr_harness.stages.tallying import stage_paths
 from rlvr_harness.stages.verifying import VerifierPool
 
 CASES_LISTED = 10_000
+NO_PLAN: Mapping[str, Any] = MappingProxyType({})
 _SANDBOX_KEYS = ("sandbox", "sandbox_level")
 
 
@@ -94,7 +99,8 @@ def verify_again(
                 with VerifierPool(judge, workers) as pool:
                     _judge(store, task, role, pool, (judge.name, problems))
                 if judge.name != facts["verifier"]:
-                    found.append(compare(folder, task, role, (facts["verifier"], judge.name), record["spec"]["k"]))
+                    names, plan = (facts["verifier"], judge.name), _plan(folder, task, role)
+                    found.append(compare(folder, task, role, names, record["spec"]["k"], plan))
             if judge.name == facts["verifier"]:
                 facts["verifier_version"] = judge.version
         store.write_run(record)
@@ -140,12 +146,22 @@ def _tasks_own(task: str, name: str, spec: Mapping[str, Any], registry: Registry
     return own
 
 
-def compare(folder: Path, task: str, role: str, names: tuple[str, str], k: int) -> Disagreement:
+def _plan(folder: Path, task: str, role: str) -> Mapping[str, Any]:
+    """By which plan the model was sampled, as results.json has it; empty where the run got not that far."""
+    if not (folder / "results.json").is_file():
+        return {}
+    plan: Mapping[str, Any] = read_json(folder, "results.json")["tasks"][task]["models"][role]["plan"]
+    return plan
+
+
+def compare(
+    folder: Path, task: str, role: str, names: tuple[str, str], k: int, plan: Mapping[str, Any] = NO_PLAN
+) -> Disagreement:
     """The stored verdicts of two verifiers side by side; samples that either left void are counted apart."""
     first, second = ({(v.problem_id, v.index): v for v in read_verdicts(folder, task, role, name)} for name in names)
     shared = [key for key in first if key in second]
     judged = [key for key in shared if Outcome.VOID not in (first[key].outcome, second[key].outcome)]
-    counts = _paired(judged, first, second)
+    counts, staged = _paired(judged, first, second), plan.get("kind") == "sequential"
     differing = [key for key in judged if first[key].outcome is not second[key].outcome]
     return Disagreement(
         task=task,
@@ -157,7 +173,7 @@ def compare(folder: Path, task: str, role: str, names: tuple[str, str], k: int) 
         rate=disagreement_rate(counts),
         first_only=int((counts.first - counts.both).sum()),
         second_only=int((counts.second - counts.both).sum()),
-        band=pass_at_k_band(counts, k),
+        band=_sequential_band(first, second, k, plan) if staged else pass_at_k_band(counts, k),
         false_positive_rate=false_positive_rate(counts),
         cases=[_case(task, role, first[key], second[key]) for key in differing],
     )
@@ -183,6 +199,22 @@ def _paired(
         right = [verdicts[key].outcome is Outcome.RIGHT for verdicts in (first, second)]
         table[:, rows[key[0]]] += (1, right[0], right[1], all(right))
     return PairedCounts(*table)
+
+
+def _sequential_band(
+    first: Mapping[SampleKey, Verdict], second: Mapping[SampleKey, Verdict], k: int, plan: Mapping[str, Any]
+) -> Mapping[int, BandPoint]:
+    """The band over the samples that the plan counts; one that the second verifier left void is taken to fail it."""
+    stages = tuple(plan["stages"])
+    ids = list(dict.fromkeys(problem_id for problem_id, _ in first))
+    counts = [VerdictCount(v.problem_id, v.outcome, None, 1, bisect(stages, v.index)) for v in first.values()]
+    paths = stage_paths(ids, counts, stages, plan["stop_after"])
+    ends = {problem_id: stages[len(path.reached) - 1] for problem_id, path in paths.items() if path.reached}
+    counted = [i for i in first if first[i].outcome is not Outcome.VOID and i[1] < ends.get(i[0], 0)]
+    refused = {key: second.get(key, replace(first[key], outcome=Outcome.WRONG)) for key in counted}
+    measured = dict.fromkeys(problem_id for problem_id, _ in counted)
+    stopping = Stopping(stages, plan["stop_after"], tuple(paths[problem_id].reached for problem_id in measured))
+    return pass_at_k_band(_paired(counted, first, refused), k, stopping)
 
 
 def _case(task: str, role: str, first: Verdict, second: Verdict) -> dict[str, Any]:

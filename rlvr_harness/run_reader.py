@@ -115,32 +115,39 @@ def read_verdicts(folder: Path, task: str, model: str, verifier: str) -> Iterato
             yield Verdict(problem_id, index, Outcome(outcome), answer, reason, seconds)
 
 
-def read_texts(folder: Path, task: str, model: str) -> Iterator[tuple[str, str, str, int]]:
-    """(problem_id, text, finish reason, number of tokens) of every stored sample, the first of each index."""
+def read_texts(folder: Path, task: str, model: str) -> Iterator[tuple[str, int, str, str, int]]:
+    """(problem_id, index, text, finish reason, number of tokens) of every stored sample, the first of each index."""
     for batch in first_rows(folder, samples_folder(folder, task, model), TEXT_COLUMNS):
-        yield from cast(Iterator[tuple[str, str, str, int]], to_rows(batch.select([0, 2, 3, 4])))
+        yield from cast(Iterator[tuple[str, int, str, str, int]], to_rows(batch))
 
 
-def count_verdicts(folder: Path, task: str, model: str, verifier: str) -> list[VerdictCount]:
-    """The settled verdicts, as `read_verdicts` gives them, counted by problem, outcome and answer, in that order."""
+def count_verdicts(
+    folder: Path, task: str, model: str, verifier: str, stages: Sequence[int] = ()
+) -> list[VerdictCount]:
+    """The settled verdicts, as `read_verdicts` gives them, sorted and counted by problem, stage, outcome, answer.
+
+    `stages`: numbers of samples at which the stages end, rising; samples past the last belong to one stage more.
+    """
     place = verdicts_folder(folder, task, model, verifier)
+    ends = np.array(stages, dtype=np.int64)
     counted: list[pa.Table] = []
     for batch in _settled_batches(folder, place, COUNTED_COLUMNS):
-        ones = pa.table([*batch.select([0, 2, 3]).columns, pa.repeat(1, len(batch))], names=[*_COUNTED_BY, "count"])
-        counted.append(_fold([ones]))
+        stage = pa.array(np.searchsorted(ends, np.asarray(batch.column(1)), side="right"))
+        columns = [batch.column(0), stage, batch.column(2), batch.column(3), pa.repeat(1, len(batch))]
+        counted.append(_fold([pa.table(columns, names=[*_COUNTED_BY, "count"])]))
         if sum(map(len, counted)) > _FOLDED_AT + 2 * len(counted[0]):
             counted = [_fold(counted)]
     if not counted:
         return []
     rows = _fold(counted).sort_by([(name, "ascending") for name in _COUNTED_BY])
     return [
-        VerdictCount(row["problem_id"], Outcome(row["outcome"]), row["answer"], row["count"])
+        VerdictCount(row["problem_id"], Outcome(row["outcome"]), row["answer"], row["count"], row["stage"])
         for batch in rows.to_batches()
         for row in batch.to_pylist()
     ]
 
 
-_COUNTED_BY = ("problem_id", "outcome", "answer")
+_COUNTED_BY = ("problem_id", "stage", "outcome", "answer")
 
 
 def _fold(tables: Sequence[pa.Table]) -> pa.Table:

@@ -137,3 +137,19 @@ def test_one_false_positive_of_four_wrong_samples_floors_pass_at_2_at_7_sixteent
     counts = PairedCounts(*(np.array([value]) for value in (5, 2, 1, 1)))
     assert false_positive_rate(counts) == 0.25
     assert pass_at_k_floor(0.25, 2) == pytest.approx(7 / 16)
+
+
+def test_under_a_sequential_plan_the_band_reaches_beyond_the_samples_of_a_stopped_problem(folder, registry):
+    # By "math" only samples 1 and 3 are right, by "even" only 0 and 2: stages of 2 and 4, stopping after 1, end at 2.
+    list(verify_again(folder, registry, None, workers=1))
+    list(verify_again(folder, registry, "even", workers=1))
+    plan = {"kind": "sequential", "stages": [2, 4], "stop_after": 1}
+    band = compare(folder, "t", "model", ("math", "even"), 4, plan).band
+    assert list(band) == [1, 2, 4]
+    # One of two right by the first: half the orders begin with it; the other is right by the second.
+    assert [(point.low, point.high) for point in band.values()] == [(0.0, 1.0)] * 3
+    results = {"tasks": {"t": {"models": {"model": {"plan": plan}}}}}
+    (folder / "results.json").write_text(json.dumps(results))
+    (again,) = verify_again(folder, registry, "even", workers=1)
+    assert again.band == band
+    assert json.loads((folder / "results.json").read_text())["tasks"]["t"]["models"]["model"]["verifier_disagreement"]

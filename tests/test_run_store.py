@@ -233,7 +233,7 @@ def test_texts_come_once_per_index_the_first_one(tmp_path):
         store.append_samples([sample(0, text="first")])
         store.commit()
         store.append_samples([sample(0, text="second"), sample(1, finish_reason=FinishReason.LENGTH)])
-    assert list(read_texts(tmp_path, "t", "base")) == [("p", "first", "stop", 3), ("p", "text 1", "length", 3)]
+    assert list(read_texts(tmp_path, "t", "base")) == [("p", 0, "first", "stop", 3), ("p", 1, "text 1", "length", 3)]
 
 
 def test_verdicts_of_two_verifiers_lie_apart(tmp_path):

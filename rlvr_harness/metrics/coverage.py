@@ -8,15 +8,15 @@ import numpy as np
 from scipy import special
 
 from rlvr_harness.metrics.curve import ProblemCounts
-from rlvr_harness.metrics.intervals import clopper_pearson
+from rlvr_harness.metrics.sequential import success_interval
 
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Problems by who solved them; `k` is the largest number of samples drawn for a problem.
+    """Problems by who solved them; `k` is the largest number of samples that a problem has, or would have unsolved.
 
-    `undecided_ids`: solved by one model alone, yet the exact 95 % intervals of the two success rates overlap. All ids
-    are in problem order.
+    A sequential plan stops only problems that are solved, so it changes none of these sets. `undecided_ids`: solved by
+    one model alone, yet the exact 95 % intervals of the two success rates overlap. All ids are in problem order.
     """
 
     k: int
@@ -36,14 +36,14 @@ def coverage(base: ProblemCounts, model: ProblemCounts) -> Coverage:
         raise ValueError("coverage needs the same problems in the same order")
     base_solves, model_solves = base.c >= 1, model.c >= 1
     base_only, model_only = base_solves & ~model_solves, model_solves & ~base_solves
-    ours, theirs = clopper_pearson(base.c, base.n), clopper_pearson(model.c, model.n)
+    ours, theirs = success_interval(base), success_interval(model)
     overlap = (ours.low <= theirs.high) & (theirs.low <= ours.high)
 
     def ids(chosen: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> tuple[str, ...]:
         return tuple(base.problem_ids[row] for row in np.flatnonzero(chosen))
 
     return Coverage(
-        k=int(max(base.n.max(initial=0), model.n.max(initial=0))),
+        k=int(max(base.reach.max(initial=0), model.reach.max(initial=0))),
         both=int((base_solves & model_solves).sum()),
         base_only=int(base_only.sum()),
         model_only=int(model_only.sum()),

@@ -69,22 +69,32 @@ def pass_at_k_variance(n: IntArray, c: IntArray, ks: Sequence[int] | IntArray) -
     Exact under c ~ Binomial(n, p), at p = (c + 1/2) / (n + 1): the posterior mean under Jeffreys' prior, which keeps
     c = 0 and c = n from looking certain.
     """
-    wanted = np.asarray(ks, dtype=np.int64)
-    variances = np.empty((len(n), len(wanted)))
+    variances = np.empty((len(n), len(ks)))
     for size in np.unique(n):
         here = n == size
-        possible = np.arange(size + 1)
-        missed = np.exp(log_choose(size - possible[:, None], wanted) - log_choose(size, wanted))
         distinct, place = np.unique(c[here], return_inverse=True)
-        spread = np.empty((len(distinct), len(wanted)))
-        rows = max(1, BLOCK_CELLS // len(possible))
-        for start in range(0, len(distinct), rows):
-            p = (distinct[start : start + rows, None] + 0.5) / (size + 1)
-            log_chance = special.xlogy(possible, p) + special.xlog1py(size - possible, -p)
-            chance = np.exp(log_choose(size, possible) + log_chance)
-            spread[start : start + rows] = chance @ missed**2 - (chance @ missed) ** 2
-        variances[here] = np.maximum(spread, 0.0)[place]
+        variances[here] = variance_at(int(size), smoothed_chance(size, distinct), ks)[place]
     return variances
+
+
+def smoothed_chance(n: IntArray | int, c: IntArray) -> FloatArray:
+    """(c + 1/2) / (n + 1): where sampling variances are worked out."""
+    return np.asarray((c + 0.5) / (np.asarray(n) + 1.0), dtype=np.float64)
+
+
+def variance_at(n: int, p: FloatArray, ks: Sequence[int] | IntArray) -> FloatArray:
+    """Variance of `pass_at_k` from n samples at each success chance in `p`, shape (len(p), K)."""
+    wanted = np.asarray(ks, dtype=np.int64)
+    possible = np.arange(n + 1)
+    missed = np.exp(log_choose(n - possible[:, None], wanted) - log_choose(n, wanted))
+    spread = np.empty((len(p), len(wanted)))
+    rows = max(1, BLOCK_CELLS // len(possible))
+    for start in range(0, len(p), rows):
+        here = p[start : start + rows, None]
+        log_chance = special.xlogy(possible, here) + special.xlog1py(n - possible, -here)
+        chance = np.exp(log_choose(n, possible) + log_chance)
+        spread[start : start + rows] = chance @ missed**2 - (chance @ missed) ** 2
+    return np.maximum(spread, 0.0)
 
 
 def fixed_curve(counts: ProblemCounts, ks: Sequence[int], with_variances: bool = True) -> Curve:

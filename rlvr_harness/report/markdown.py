@@ -15,7 +15,7 @@ from rlvr_harness.report.tables import (
     samples_table,
     support_table,
 )
-from rlvr_harness.report.wording import caveat, fairness_notes, plural, sampling_law, verdict_sentences
+from rlvr_harness.report.wording import caveat, fairness_notes, plural, sampling_law, saving_sentence, verdict_sentences
 
 TABLE_KS = 11
 
@@ -52,6 +52,7 @@ def _task(results: Results, name: str, task: Results) -> Iterator[str]:
     yield ", ".join(fact for fact in facts if fact)
     yield from (f"**{escaped(sentence)}**" for sentence in verdict_sentences(task))
     yield escaped(caveat(task))
+    yield escaped(saving_sentence(task))
     for table in (
         pass_at_k_table(task, TABLE_KS),
         difference_table(task, TABLE_KS),

@@ -42,6 +42,7 @@ from rlvr_harness.report.wording import (
     percent,
     plural,
     sampling_law,
+    saving_sentence,
     verdict_sentences,
     with_interval,
 )
@@ -84,6 +85,7 @@ class Section:
     facts: str
     sentences: list[str]
     caveat: str
+    saving: str
     tiles: list[list[Tile]]
     legend: list[tuple[int, str, str]]
     figures: list[Figure]
@@ -136,6 +138,7 @@ def _section(results: Results, name: str, anchor: str, rows: int, extra: Sequenc
         facts=" · ".join(fact for fact in facts if fact),
         sentences=verdict_sentences(task),
         caveat=caveat(task),
+        saving=saving_sentence(task),
         tiles=[_comparison_tiles(task, entry) for entry in found] or [_single_tiles(task)],
         legend=[(colour(task, role), label(task, role), _name(task, role)) for role in roles(task)],
         figures=_figures(task),
@@ -200,6 +203,8 @@ def _figures(task: Results) -> list[Figure]:
     extrapolated = any(mapping(task, "models", role, "extrapolated") for role in roles(task))
     beyond = "; dashed in colour: extrapolated, not measured" if extrapolated else ""
     uniform = "; dashed grey: a solver that guesses" if guess_curve(task, "uniform") else ""
+    estimated = "accuracy, estimated without bias where sampling stopped early"
+    accuracy = estimated if saving_sentence(task) else "share of right samples"
     drawn: list[tuple[str, Callable[[Results, Size], str], str, Table]] = [
         (
             "pass@k",
@@ -217,7 +222,7 @@ def _figures(task: Results) -> list[Figure]:
         (
             "How often each problem is solved",
             accuracy_histogram,
-            "Number of problems by share of right samples. RL that sharpens fills both ends.",
+            f"Number of problems by {accuracy}. RL that sharpens fills both ends.",
             histogram_table(task),
         ),
     ]

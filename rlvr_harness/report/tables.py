@@ -34,7 +34,8 @@ DEFINITIONS = {
     "NSCR": "Net support change rate: (new minus lost) / problems solved by either; below 0 it shrank.",
     "ΔSE": "Sampling efficiency gap: base pass@K minus RL pass@1, in points; what RL left to gain.",
     "void": "Samples without a verdict because the harness failed; retried, reported, never counted as wrong.",
-    "truncated": "Samples that ended at the token limit.",
+    "truncated": "Samples that ended at the token limit; the share is of those that every problem has.",
+    "mean tokens": "Of the samples that every problem has: sequential sampling draws more of hard problems.",
     "duplicates": "Share of samples whose text repeats another sample of the same problem.",
 }
 FLOOR_DEFINITION = (
@@ -169,7 +170,10 @@ def samples_table(task: Results) -> Table:
         samples = number(model, "samples")
         cells = [count(number(model, key)) for key in ("samples", "right", "wrong", "void")]
         truncated, duplicates = number(model, "truncated"), number(model, "duplicates")
-        cut = f" ({percent(truncated / samples)} %)" if truncated and samples else ""
+        share = number(model, "truncated_share")
+        if share is None and truncated is not None and samples:
+            share = truncated / samples
+        cut = f" ({percent(share)} %)" if truncated and share is not None else ""
         cells += [f"{count(truncated)}{cut}", NONE if duplicates is None else f"{percent(duplicates)} %"]
         mean = number(model, "mean_tokens")
         name = text(at(model, "name") or NONE, 120)

@@ -8,7 +8,7 @@ import sys
 
 from rlvr_harness.report.reading import Results, chosen_ks, label, tasks, text
 from rlvr_harness.report.tables import model_curves
-from rlvr_harness.report.wording import caveat, fairness_warnings, verdict_sentences, with_interval
+from rlvr_harness.report.wording import caveat, fairness_warnings, saving_sentence, verdict_sentences, with_interval
 
 COLUMNS = 4
 
@@ -37,7 +37,7 @@ def render_terminal(results: Results) -> str:
         if curves:
             console.print(table)
         warnings = [f"warning: {warning}" for warning in fairness_warnings(task)]
-        for sentence in (*verdict_sentences(task), caveat(task), *warnings):
+        for sentence in (*verdict_sentences(task), caveat(task), saving_sentence(task), *warnings):
             if sentence:
                 console.print(rich.text.Text(sentence), soft_wrap=not terminal)
         console.print()

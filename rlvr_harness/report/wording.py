@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rlvr_harness.records import Measurement
 from rlvr_harness.report.reading import (
     BASE_ROLE,
@@ -196,6 +198,42 @@ def caveat(task: Results) -> str:
             base, _ = compared_roles(comparison)
             return hedge(whole(comparison, "coverage", "k") or largest_n(task, base))
     return ""
+
+
+def saving_sentence(task: Results) -> str:
+    """What sequential sampling saved and what width it cost, in one sentence; '' where every sample was drawn."""
+    plans = {role: mapping(task, "models", role, "plan") for role in roles(task)}
+    plans = {role: plan for role, plan in plans.items() if plan.get("kind") == "sequential"}
+    drawn = []
+    for role, plan in plans.items():
+        samples, full = number(task, "models", role, "samples"), number(plan, "expected_full")
+        if samples is not None and full:
+            drawn.append(
+                f"{count(samples)} of {count(full)} samples ({percent(samples / full)} %) for {label(task, role)}"
+            )
+    if not drawn:
+        return ""
+    stops = " or ".join(dict.fromkeys(count(number(plan, "stop_after")) for plan in plans.values()))
+    wider, noisier = (_widest(plans.values(), name) for name in ("interval_width", "sampling_width"))
+    price = ""
+    if wider and noisier:
+        price = f", at a price: intervals are up to {wider} as wide as all samples would give"
+        price += f", those of sampling alone up to {noisier}"
+    return (
+        f"Sequential sampling, which leaves a problem after {stops} right samples and biases no estimate, drew "
+        f"{' and '.join(drawn)}{price}."
+    )
+
+
+def _widest(plans: Iterable[Results], name: str) -> str:
+    """'1.1 times (at k = 1)': the largest width as drawn, over that with all samples; '' where none is recorded."""
+    ratios = {}
+    for plan in plans:
+        for key, entry in mapping(plan, name).items():
+            drawn, full = number(entry, "plan"), number(entry, "full")
+            if str(key).isdigit() and drawn is not None and full:
+                ratios[drawn / full] = int(key)
+    return f"{max(ratios):.1f} times (at k = {ratios[max(ratios)]:,})" if ratios else ""
 
 
 def verdict_sentence(task_results: Results) -> str:

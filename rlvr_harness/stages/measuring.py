@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from rlvr_harness.errors import TaskError
 from rlvr_harness.fairness import Fairness
 from rlvr_harness.metrics.answers import Answers
 from rlvr_harness.metrics.coverage import Coverage, coverage
 from rlvr_harness.metrics.crossover import crossover
-from rlvr_harness.metrics.curve import Curve, FloatArray, ProblemCounts
+from rlvr_harness.metrics.curve import Curve, FloatArray, ProblemCounts, StagePath
 from rlvr_harness.metrics.diversity import answer_entropy, duplicate_share, mean_distinct_answers, truncation_share
+from rlvr_harness.metrics.estimates import Estimates, cover, estimate, g_pass, histogram, paid, pass_hat
 from rlvr_harness.metrics.guessing import ForeignMatches, empirical_floor, uniform_floor
-from rlvr_harness.metrics.histogram import accuracy_histogram
 from rlvr_harness.metrics.intervals import bootstrap_weights, measure_curve, subtract
 from rlvr_harness.metrics.majority import maj_at_k_table, vote_draws
-from rlvr_harness.metrics.pass_at_k import curve_ks, fixed_curve, pass_hat_curve
-from rlvr_harness.metrics.reliability import auc_at_k, cover_at_tau, g_pass_at_k
+from rlvr_harness.metrics.reliability import auc_at_k
 from rlvr_harness.metrics.support import delta_se, miss_bound, support, support_intervals
 from rlvr_harness.records import Tally
+from rlvr_harness.stages.counting import count_warnings, counts_table, largest_k, problem_counts
 
 G_PASS_TAUS = tuple(Fraction(quarter, 4) for quarter in range(1, 5))
 COVER_TAUS = tuple(Fraction(tenth, 10) for tenth in range(1, 11))
-COUNT_COLUMNS = ("problem_id", "n", "c")
-IDS_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +34,9 @@ class ModelTallies:
     """What is known of one model on one task; whatever is None is measured as null.
 
     `answers` and `distinct_texts` are by problem_id. `answers` covers the verified samples, `distinct_texts` all drawn
-    ones; `truncated` counts samples that ended at the token limit.
+    ones; `truncated` counts samples that ended at the token limit. Where `plan` is sequential, `paths` tells how each
+    problem went through it (None: no sample was void), and `answers`, `foreign`, `truncated_share` and `mean_tokens`
+    speak of the first stage alone, which every problem has whatever was found.
     """
 
     role: str
@@ -49,6 +48,8 @@ class ModelTallies:
     distinct_texts: Mapping[str, int] | None = None
     foreign: ForeignMatches | None = None
     plan: Mapping[str, Any] = field(default_factory=dict)
+    paths: Mapping[str, StagePath] | None = None
+    truncated_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +75,23 @@ class TaskTallies:
 def measure_task(task: TaskTallies) -> dict[str, Any]:
     """The task's entry in results.json: fractions, null where undefined, plain JSON types throughout."""
     problem_ids = list(dict.fromkeys(tally.problem_id for model in task.models for tally in model.tallies))
-    counts = {model.role: _measured_counts(model, problem_ids) for model in task.models}
-    k_max = _largest_k(task, counts.values())
-    warnings = [*task.fairness.warnings, *_warnings(task, counts, k_max)]
+    counts = {
+        model.role: problem_counts(model.role, model.tallies, problem_ids, model.plan, model.paths)
+        for model in task.models
+    }
+    k_max = largest_k(task.k, counts.values())
+    estimates = {role: estimate(of_model, k_max) for role, of_model in counts.items()}
+    tallies = {model.role: model.tallies for model in task.models}
+    warnings = [*task.fairness.warnings, *count_warnings(task.k, tallies, counts, k_max)]
     entry: dict[str, Any] = {
         "problems": len(problem_ids),
-        "models": {model.role: _measure_model(task, model, counts[model.role], k_max) for model in task.models},
+        "models": {model.role: _measure_model(task, model, estimates[model.role]) for model in task.models},
         "warnings": warnings,
     }
     comparisons = []
     if task.base in counts:
         others = [role for role in counts if role != task.base]
-        comparisons = [_compare(task, counts, role, k_max) | _fairness(task, role, warnings) for role in others]
+        comparisons = [_compare(task, estimates, role) | _fairness(task, role, warnings) for role in others]
     if comparisons:
         entry["comparison"] = comparisons[0]
     if len(comparisons) > 1:
@@ -93,103 +99,63 @@ def measure_task(task: TaskTallies) -> dict[str, Any]:
     return entry
 
 
-def _measured_counts(model: ModelTallies, problem_ids: Iterable[str]) -> ProblemCounts:
-    """The model's counts on problems with a verified sample, in the task's order."""
-    by_id = {tally.problem_id: tally for tally in model.tallies}
-    if len(by_id) < len(model.tallies):
-        raise TaskError(f"{model.role}: a problem_id occurs twice in its counts; give each problem one row")
-    for tally in model.tallies:
-        if not 0 <= tally.c <= tally.n:
-            fault = f"problem {tally.problem_id!r} has c = {tally.c} right of n = {tally.n} samples"
-            raise TaskError(f"{model.role}: {fault}; counts need 0 <= c <= n")
-    chosen = [by_id[problem_id] for problem_id in problem_ids if problem_id in by_id and by_id[problem_id].n]
-    n, c = (np.array([getattr(tally, name) for tally in chosen], dtype=np.int64) for name in ("n", "c"))
-    return ProblemCounts(tuple(tally.problem_id for tally in chosen), n, c)
-
-
-def _largest_k(task: TaskTallies, counts: Iterable[ProblemCounts]) -> int:
-    """The largest k that every problem of every model has samples for, at most the one wanted; 0 without samples."""
-    smallest = min((int(of_model.n.min()) for of_model in counts if len(of_model.n)), default=0)
-    return smallest if task.k is None else min(task.k, smallest)
-
-
-def _warnings(task: TaskTallies, counts: Mapping[str, ProblemCounts], k_max: int) -> list[str]:
-    found = []
-    if task.k is not None and k_max < task.k:
-        found.append(
-            f"k = {task.k:,} was asked for; curves stop at {k_max:,}, the fewest verified samples of a problem"
-        )
-    for model in task.models:
-        void = [tally.problem_id for tally in model.tallies if not tally.n]
-        if void:
-            found.append(f"{model.role}: left out, no verified sample: {_named(void)}")
-    shared = set.intersection(*(set(of_model.problem_ids) for of_model in counts.values())) if counts else set()
-    lacking = [i for of_model in counts.values() for i in of_model.problem_ids if i not in shared]
-    if lacking:
-        found.append(f"not measured for every model: {_named(list(dict.fromkeys(lacking)))}")
-    spans = {role: _span(of_model) for role, of_model in counts.items() if len(of_model.n)}
-    drawn = [dict(zip(of_model.problem_ids, of_model.n.tolist(), strict=True)) for of_model in counts.values()]
-    if any(len({of_model[problem_id] for of_model in drawn}) > 1 for problem_id in shared):
-        listed = ", ".join(f"{role} {span}" for role, span in spans.items())
-        found.append(f"samples per problem differ ({listed}): coverage favours the model with more")
-    return found
-
-
-def _named(problem_ids: Sequence[str]) -> str:
-    rest = len(problem_ids) - IDS_NAMED
-    noun = "problem" if len(problem_ids) == 1 else "problems"
-    return (
-        f"{len(problem_ids):,} {noun} ({', '.join(problem_ids[:IDS_NAMED])}{f' and {rest:,} more' if rest > 0 else ''})"
-    )
-
-
-def _span(counts: ProblemCounts) -> str:
-    fewest, most = int(counts.n.min()), int(counts.n.max())
-    return f"{most:,}" if fewest == most else f"{fewest:,} to {most:,}"
-
-
-def _measure_model(task: TaskTallies, model: ModelTallies, counts: ProblemCounts, k_max: int) -> dict[str, Any]:
+def _measure_model(task: TaskTallies, model: ModelTallies, estimates: Estimates) -> dict[str, Any]:
     """The model's entry: what was drawn and judged, then every metric of it alone."""
-    ks = curve_ks(k_max) if len(counts.n) else ()
-    void = sum(tally.void for tally in model.tallies)
-    samples = int(counts.n.sum()) + void
+    counts, ks = estimates.counts, estimates.ks
+    n, c, void = (sum(getattr(tally, name) for tally in model.tallies) for name in ("n", "c", "void"))
+    samples = n + void
+    truncated_share = model.truncated_share
+    if truncated_share is None and model.truncated is not None:
+        truncated_share = truncation_share(samples, model.truncated)
     distinct = None if model.distinct_texts is None else sum(model.distinct_texts.values())
     drawn = {
         "name": model.name,
         "samples": samples,
-        "right": int(counts.c.sum()),
-        "wrong": int((counts.n - counts.c).sum()),
+        "right": c,
+        "wrong": n - c,
         "void": void,
         "truncated": model.truncated,
-        "truncated_share": None if model.truncated is None else truncation_share(samples, model.truncated),
+        "truncated_share": truncated_share,
         "mean_tokens": model.mean_tokens,
-        "plan": dict(model.plan),
+        "plan": dict(model.plan) | paid(estimates, len(model.tallies), samples),
         "duplicates": None if distinct is None else duplicate_share(samples, distinct),
-        "counts": {name: [getattr(tally, name) for tally in model.tallies] for name in COUNT_COLUMNS},
+        "counts": counts_table(model.tallies, counts),
     }
     metrics = {
-        "auc_at_k": auc_at_k(fixed_curve(counts, range(1, k_max + 1), with_variances=False)),
-        "accuracy_histogram": accuracy_histogram(counts.n, counts.c),
+        "auc_at_k": auc_at_k(estimates.every_k),
+        "accuracy_histogram": histogram(counts),
         "guess_floor": _guess_floor(task, model, counts, ks),
         "extrapolated": None,
         "perplexity": None,
     }
-    return drawn | _curves(task, counts, ks) | _answer_metrics(task, model, counts, ks) | metrics
+    return drawn | _curves(task, estimates) | _answer_metrics(task, model, counts, ks) | metrics
 
 
-def _curves(task: TaskTallies, counts: ProblemCounts, ks: Sequence[int]) -> dict[str, Any]:
+def _curves(task: TaskTallies, estimates: Estimates) -> dict[str, Any]:
+    """Curves of the model alone, null at a k that the plan leaves without an unbiased estimate."""
+    counts, ks = estimates.counts, estimates.ks
     weights = _weights(task, len(counts.n))
-    g_pass = {k: _measured(g_pass_at_k(counts, k, G_PASS_TAUS), weights) for k in ks}
-    cover = _measured(cover_at_tau(counts, COVER_TAUS), weights)
+    known = _known_ks(counts, ks)
+    by_tau = {k: _measured(g_pass(counts, k, G_PASS_TAUS), weights) for k in known}
+    covered = _measured(cover(counts, COVER_TAUS), weights)
     return {
-        "pass_at_k": _measurements(fixed_curve(counts, ks), weights),
-        "pass_hat_k": _measurements(pass_hat_curve(counts, ks), weights),
+        "pass_at_k": _measurements(estimates.curve, weights),
+        "pass_hat_k": _nulls(ks) | _measurements(pass_hat(counts, known), weights),
         "g_pass_at_k": {
-            str(float(tau)): {str(k): measured[column] for k, measured in g_pass.items()}
+            str(float(tau)): _nulls(ks) | {str(k): measured[column] for k, measured in by_tau.items()}
             for column, tau in enumerate(G_PASS_TAUS)
         },
-        "cover_at_tau": {str(float(tau)): point for tau, point in zip(COVER_TAUS, cover, strict=False)},
+        "cover_at_tau": {str(float(tau)): point for tau, point in zip(COVER_TAUS, covered, strict=False)},
     }
+
+
+def _known_ks(counts: ProblemCounts, ks: Sequence[int]) -> list[int]:
+    """The ks at which every problem has k samples, whatever was found among them."""
+    return [k for k in ks if k <= counts.first.min()]
+
+
+def _nulls(ks: Sequence[int]) -> dict[str, Any]:
+    return dict.fromkeys(map(str, ks))
 
 
 def _answer_metrics(task: TaskTallies, model: ModelTallies, counts: ProblemCounts, ks: Sequence[int]) -> dict[str, Any]:
@@ -199,12 +165,12 @@ def _answer_metrics(task: TaskTallies, model: ModelTallies, counts: ProblemCount
     if not any(answer is not None for of_problem in answers for answer in of_problem):
         return {"maj_at_k": None, "maj_at_k_draws": None, "entropy": {"answer": None, "token": None}}
     for row, of_problem in enumerate(answers):
-        if sum(count for count, _ in of_problem.values()) != counts.n[row]:
+        if sum(count for count, _ in of_problem.values()) != counts.first[row]:
             raise ValueError(f"{model.role}: answers of {counts.problem_ids[row]!r} do not add up to its n")
-    draws = vote_draws(int(counts.n.sum()))
-    votes = Curve(counts.problem_ids, np.array(ks), maj_at_k_table(answers, ks, draws, task.seed))
+    draws, known = vote_draws(int(counts.first.sum())), _known_ks(counts, ks)
+    votes = Curve(counts.problem_ids, np.array(known), maj_at_k_table(answers, known, draws, task.seed))
     return {
-        "maj_at_k": _measurements(votes, _weights(task, len(answers))),
+        "maj_at_k": _nulls(ks) | _measurements(votes, _weights(task, len(answers))),
         "maj_at_k_draws": draws,
         "entropy": {"answer": answer_entropy(answers), "token": None},
         "distinct_answers": mean_distinct_answers(answers),
@@ -215,39 +181,43 @@ def _guess_floor(task: TaskTallies, model: ModelTallies, counts: ProblemCounts, 
     """Uniform guesses, a problem without a known chance counting as 0; and the model's answers to other problems."""
     uniform = empirical = None
     label = task.chance_label
-    known = [problem_id for problem_id in counts.problem_ids if problem_id in task.chances]
-    if known and ks:
+    known: list[int] = []
+    chances = [problem_id for problem_id in counts.problem_ids if problem_id in task.chances]
+    if chances and ks:
         uniform = uniform_floor([task.chances.get(problem_id, 0.0) for problem_id in counts.problem_ids], ks)
-        if len(known) < len(counts.n):
-            label = f"{label} (known for {len(known):,} of {len(counts.n):,} problems, 0 elsewhere)".strip()
+        if len(chances) < len(counts.n):
+            label = f"{label} (known for {len(chances):,} of {len(counts.n):,} problems, 0 elsewhere)".strip()
     if model.foreign is not None and ks:
-        empirical = empirical_floor(model.foreign, ks)
-    return {"uniform": _by_k(ks, uniform), "label": label, "empirical": _by_k(ks, empirical)}
+        known = [k for k in ks if k <= model.foreign.n.min(initial=k)]
+        empirical = empirical_floor(model.foreign, known) if known else None
+    floor = _by_k(known, empirical)
+    return {
+        "uniform": _by_k(ks, uniform),
+        "label": label,
+        "empirical": None if floor is None else _nulls(ks) | floor,
+    }
 
 
-def _compare(task: TaskTallies, counts: Mapping[str, ProblemCounts], role: str, k_max: int) -> dict[str, Any]:
+def _compare(task: TaskTallies, estimates: Mapping[str, Estimates], role: str) -> dict[str, Any]:
     """One comparison, on the problems that both models have."""
-    in_model = set(counts[role].problem_ids)
-    shared = [problem_id for problem_id in counts[task.base].problem_ids if problem_id in in_model]
-    base, model = counts[task.base].only(shared), counts[role].only(shared)
+    base, model = estimates[task.base], estimates[role]
+    in_model = set(model.counts.problem_ids)
+    shared = [problem_id for problem_id in base.counts.problem_ids if problem_id in in_model]
+    base, model = base.only(shared), model.only(shared)
     weights = _weights(task, len(shared))
-    ks, every_k = (curve_ks(k_max), range(1, k_max + 1)) if shared else ((), range(0))
-    base_curve, model_curve = fixed_curve(base, ks), fixed_curve(model, ks)
-    crossing = crossover(
-        fixed_curve(base, every_k, with_variances=False), fixed_curve(model, every_k, with_variances=False), weights
-    )
+    crossing = crossover(base.every_k, model.every_k, weights)
     gap: dict[str, Any] = {"k": None, "value": None}
-    if ks:
-        curve = delta_se(base_curve, model_curve)
+    if base.curve.values.size:
+        curve = delta_se(base.curve, model.curve)
         gap = {"k": int(curve.ks[0])} | _measured(curve.values, weights, -1.0, curve.variances)[0]
     return {
         "base": task.base,
         "model": role,
         "problems": len(shared),
-        "difference": _measurements(subtract(model_curve, base_curve), weights, -1.0),
+        "difference": _measurements(subtract(model.curve, base.curve), weights, -1.0),
         "crossover": dataclasses.asdict(crossing),
         "delta_se": gap,
-    } | _solved_sets(coverage(base, model))
+    } | _solved_sets(coverage(base.counts, model.counts))
 
 
 def _solved_sets(solved: Coverage) -> dict[str, Any]:
