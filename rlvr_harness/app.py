@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,13 @@ from rlvr_harness.assembling import results_of_counts
 from rlvr_harness.checking import agreement_lines, check_rows, read_labelled, write_jsonl
 from rlvr_harness.confining import confine
 from rlvr_harness.contracts import Importer, Verifier
+from rlvr_harness.costing import DETECTABLE
 from rlvr_harness.errors import PluginError, RunFolderError
+from rlvr_harness.estimating import Known, plan_lines
 from rlvr_harness.foreign_metric import NO_CHOICE, MetricChoice
 from rlvr_harness.lm_eval_bridge import write_lm_eval_results
-from rlvr_harness.preparing import find_task, plan_lines, prepare
+from rlvr_harness.preparing import find_task, prepare
+from rlvr_harness.probing import probe
 from rlvr_harness.profiles import find_profile
 from rlvr_harness.records import Problem
 from rlvr_harness.registry import Registry, load_plugins
@@ -25,8 +30,10 @@ from rlvr_harness.reverifying import verify_again
 from rlvr_harness.run_reader import read_json
 from rlvr_harness.run_spec import RunSpec, identity, parse_named, parse_spec
 from rlvr_harness.run_store import RunStore
-from rlvr_harness.running import run_stages
+from rlvr_harness.running import Way, run_stages
 from rlvr_harness.stages.reporting import write_reports
+from rlvr_harness.stopping import Stopped
+from rlvr_harness.topping_up import raised
 
 Results = dict[str, Any]
 DEMO_MODELS: Mapping[str, Any] = {"model": "demo/rlvr", "base": "demo/base", "also": {"distilled": "demo/distilled"}}
@@ -44,10 +51,13 @@ class Finished:
     results: Results
 
 
-def plan(spec: RunSpec, tokens_per_s: float | None = None) -> list[str]:
-    """The plan of a run, line by line; samples nothing."""
+def plan(
+    spec: RunSpec, tokens_per_s: float | None = None, measure: bool = False, detectable: float = DETECTABLE
+) -> list[str]:
+    """The plan of a run, line by line; samples nothing, but for a short burst per model where it is to `measure`."""
     prepared = prepare(spec, load_plugins(spec.without))
-    return [*plan_lines(prepared, tokens_per_s), *prepared.notes]
+    known = Known(tokens_per_s, probe(prepared) if measure else {}, detectable)
+    return [*plan_lines(prepared, known), *prepared.notes]
 
 
 def run(spec: RunSpec, quiet: bool = False) -> Finished:
@@ -58,16 +68,20 @@ def run(spec: RunSpec, quiet: bool = False) -> Finished:
         _check_same_spec(folder, earlier, spec)
     elif folder.is_dir() and any(path.name != ".lock" for path in folder.iterdir()):
         raise RunFolderError(f"{folder} is not empty and holds no run; choose another folder with -o")
-    return _run(spec, folder, earlier, quiet)
+    return _run(spec, folder, earlier, Way(quiet))
 
 
 def resume(folder: Path, quiet: bool = False) -> Finished:
     """Completes the run of a folder to the samples that its spec asks for."""
     earlier = read_json(folder, "run.json")
-    if "spec" not in earlier:
-        raise RunFolderError(f"{folder} holds imported counts, which cannot be resumed; `rlvr-harness report {folder}`")
-    spec = parse_spec(earlier["spec"], f"{folder}/run.json")
-    return _run(spec, folder, earlier, quiet)
+    return _run(_earlier_spec(folder, earlier), folder, earlier, Way(quiet))
+
+
+def topup(folder: Path, n: int, k: int | None = None, quiet: bool = False) -> Finished:
+    """Raises the samples per problem of a folder's run to `n`, and its largest k to `k` where given."""
+    earlier = read_json(folder, "run.json")
+    spec, earlier = raised(_earlier_spec(folder, earlier), earlier, n, k)
+    return _run(spec, folder, earlier, Way(quiet))
 
 
 def verify(
@@ -81,7 +95,8 @@ def verify(
         rebuild_report([folder])
         yield f"cases: {folder / f'disagreement-{found[0].second}.json'}"
         return
-    finished = resume(folder, quiet)
+    earlier = read_json(folder, "run.json")
+    finished = _run(_earlier_spec(folder, earlier), folder, earlier, Way(quiet, sampling=False))
     yield f"report: {finished.folder / 'report.html'}"
 
 
@@ -118,7 +133,9 @@ def default_folder(spec: RunSpec) -> Path:
 
 def _earlier_spec(folder: Path, earlier: Mapping[str, Any]) -> RunSpec:
     if "spec" not in earlier:
-        raise RunFolderError(f"{folder} holds imported counts, not samples; choose another folder with -o")
+        raise RunFolderError(
+            f"{folder} holds imported counts, to which no samples can be added; choose another folder with -o"
+        )
     return parse_spec(earlier["spec"], f"{folder}/run.json")
 
 
@@ -132,12 +149,29 @@ def _check_same_spec(folder: Path, earlier: Mapping[str, Any], spec: RunSpec) ->
         )
 
 
-def _run(spec: RunSpec, folder: Path, earlier: Mapping[str, Any] | None, quiet: bool) -> Finished:
+@contextmanager
+def _resume_hint(folder: Path) -> Iterator[None]:
+    """One line for who stops a run: how to go on, once all that is finished is stored."""
+    try:
+        yield
+    except (Stopped, KeyboardInterrupt):
+        went_on = (folder / "run.json").is_file()
+        how = f"nothing finished is lost: rlvr-harness resume {shlex.quote(str(folder))}"
+        print("stopped;", how if went_on else "nothing was sampled yet", file=sys.stderr)
+        raise
+
+
+def _run(spec: RunSpec, folder: Path, earlier: Mapping[str, Any] | None, way: Way) -> Finished:
+    with _resume_hint(folder):
+        return _run_through(spec, folder, earlier, way)
+
+
+def _run_through(spec: RunSpec, folder: Path, earlier: Mapping[str, Any] | None, way: Way) -> Finished:
     registry = load_plugins(spec.without)
     prepared = prepare(spec, registry, earlier)
-    if not quiet:
+    if not way.quiet:
         print(*plan_lines(prepared), *prepared.notes, sep="\n", file=sys.stderr, flush=True)
-    results = run_stages(prepared, folder, earlier, quiet)
+    results = run_stages(prepared, folder, earlier, way)
     write_reports([results], folder, plugin_sections(registry, [results]))
     return Finished(folder, results)
 

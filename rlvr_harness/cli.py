@@ -6,42 +6,35 @@ Results on stdout, all else on stderr; exit 0 done, 1 failed, 2 wrong usage.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from rlvr_harness.errors import HarnessError
-from rlvr_harness.options import given_options, spec_options
+from rlvr_harness.options import (
+    CONTEXT,
+    FILE,
+    FOLDER,
+    INCLUDE,
+    LEAD,
+    LEVEL,
+    METRIC,
+    QUIET,
+    SANDBOX,
+    THRESHOLD,
+    WITHOUT,
+    Commands,
+    given_options,
+    spec_options,
+)
 from rlvr_harness.run_spec import parse_spec
+from rlvr_harness.stopping import Stopped, Stopping
 
 if TYPE_CHECKING:
     from rlvr_harness.app import Finished
-
-FOLDER = click.Path(path_type=Path)
-FILE = click.Path(path_type=Path, dir_okay=False)
-QUIET = click.option("--quiet", is_flag=True, help="no progress on stderr")
-WITHOUT = click.option("--without", default="", metavar="A,B", help="plugins to leave out")
-INCLUDE = click.option("--include_path", type=FOLDER, help="folder with lm-eval task YAML of your own")
-METRIC = click.option("--metric", help="lm-eval tasks: the metric that judges, NAME or NAME,FILTER")
-THRESHOLD = click.option("--threshold", type=float, help="lm-eval tasks: score from which on a sample is right")
-SANDBOX = click.option("--sandbox", default="local", show_default=True, help="where programs of code tasks run")
-LEVEL = click.option(
-    "--sandbox_level", type=click.IntRange(0, 3), default=3, show_default=True, help="least isolation for them"
-)
-CONTEXT = {"help_option_names": ["-h", "--help"], "token_normalize_func": lambda token: token.replace("-", "_")}
-
-
-class Commands(click.Group):
-    """Commands are listed in the order of a user's path, and `new-plugin` equals `new_plugin`."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """In order of definition."""
-        return list(self.commands)
 
 
 @click.group(cls=Commands, context_settings=CONTEXT)
@@ -63,11 +56,13 @@ def run_command(quiet: bool, **flags: Any) -> None:
 @cli.command("plan")
 @spec_options
 @click.option("--tokens_per_s", type=click.FloatRange(min=0, min_open=True), help="speed of your engine, for the hours")
-def plan_command(tokens_per_s: float | None, **flags: Any) -> None:
-    """Print what `run` with the same options would cost; samples nothing."""
+@click.option("--probe", is_flag=True, help="measure the speed: open each model and sample for some seconds")
+@click.option("--detectable", type=click.FloatRange(0, 1, min_open=True), default=0.05, show_default=True, help=LEAD)
+def plan_command(tokens_per_s: float | None, probe: bool, detectable: float, **flags: Any) -> None:
+    """Print what `run` with the same options would cost and could show; stores nothing."""
     from rlvr_harness import app
 
-    for line in app.plan(parse_spec(given_options(flags), "plan"), tokens_per_s):
+    for line in app.plan(parse_spec(given_options(flags), "plan"), tokens_per_s, probe, detectable):
         click.echo(line)
 
 
@@ -79,6 +74,18 @@ def resume_command(folder: Path, quiet: bool) -> None:
     from rlvr_harness import app
 
     _show(app.resume(folder, quiet))
+
+
+@cli.command("topup")
+@click.argument("folder", type=FOLDER)
+@click.option("--n", type=click.IntRange(min=1), required=True, help="samples per problem and model from now on")
+@click.option("--k", type=click.IntRange(min=1), help="largest k of pass@k from now on (default: as it was)")
+@QUIET
+def topup_command(folder: Path, n: int, k: int | None, quiet: bool) -> None:
+    """Raise the samples of the run of FOLDER to N per problem; a sequential plan gets further stages."""
+    from rlvr_harness import app
+
+    _show(app.topup(folder, n, k, quiet))
 
 
 @cli.command("verify")
@@ -255,10 +262,6 @@ def _print_tables(finished: Finished) -> None:
     click.echo(render_terminal(finished.results))
 
 
-def _stop(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 def _be_quiet() -> None:
     """Keeps libraries' progress bars and hints off stderr, unless the user set the variables."""
     for name, value in (
@@ -274,20 +277,24 @@ def _be_quiet() -> None:
 def main(arguments: Sequence[str] | None = None, exit_with: Callable[[int], Any] = sys.exit) -> None:
     """Runs the command line and ends the process with its status."""
     _be_quiet()
-    signal.signal(signal.SIGTERM, _stop)
+    with Stopping() as stopping:
+        exit_with(_status(arguments, stopping))
+
+
+def _status(arguments: Sequence[str] | None, stopping: Stopping) -> int:
     try:
         status = cli.main(args=arguments, prog_name="rlvr-harness", standalone_mode=False)
     except click.ClickException as error:
         error.show()
-        status = error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        status = 1
+        return error.exit_code
+    except (click.Abort, Stopped):
+        return stopping.status
     except HarnessError as error:
         click.echo(f"error: {error}", err=True)
-        status = error.exit_code
+        return error.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 1
+        return 1
     except SystemExit as error:
-        status = error.code if isinstance(error.code, int) else 1
-    exit_with(status if isinstance(status, int) else 0)
+        return error.code if isinstance(error.code, int) else 1
+    return status if isinstance(status, int) else 0

@@ -1,4 +1,4 @@
-"""Command-line options made from RunSpec, so that every option is named once."""
+"""Command-line options: those made from RunSpec, so that each is named once, and those that commands share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,28 @@ from pydantic.fields import FieldInfo
 
 from rlvr_harness.run_spec import RunSpec, read_spec_file
 
+FOLDER = click.Path(path_type=Path)
+FILE = click.Path(path_type=Path, dir_okay=False)
+QUIET = click.option("--quiet", is_flag=True, help="no progress on stderr")
+WITHOUT = click.option("--without", default="", metavar="A,B", help="plugins to leave out")
+INCLUDE = click.option("--include_path", type=FOLDER, help="folder with lm-eval task YAML of your own")
+METRIC = click.option("--metric", help="lm-eval tasks: the metric that judges, NAME or NAME,FILTER")
+THRESHOLD = click.option("--threshold", type=float, help="lm-eval tasks: score from which on a sample is right")
+SANDBOX = click.option("--sandbox", default="local", show_default=True, help="where programs of code tasks run")
+LEVEL = click.option(
+    "--sandbox_level", type=click.IntRange(0, 3), default=3, show_default=True, help="least isolation for them"
+)
+LEAD = "difference in pass@k that the run should be able to show"
+CONTEXT = {"help_option_names": ["-h", "--help"], "token_normalize_func": lambda token: token.replace("-", "_")}
 SHORT = {"output_path": ("-o",), "limit": ("-L",), "tasks": ("-t",), "model_args": ("-a",)}
+
+
+class Commands(click.Group):
+    """Commands are listed in the order of a user's path, and `new-plugin` equals `new_plugin`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In order of definition."""
+        return list(self.commands)
 
 
 def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:

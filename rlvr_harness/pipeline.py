@@ -1,24 +1,45 @@
-"""Samples one model on one task while its verdicts are worked out, and streams both into the run folder."""
+"""Samples one model on all tasks of a run: engine, verifiers and run folder work side by side, and none waits long.
+
+The engine takes work from a `Feed`; what it finishes goes to the `Keeper`, which has it on disk within two seconds, and
+to the `Judging` thread, whose verdicts settle what the feed hands out next. All queues are bounded: verifiers that fall
+behind hold the engine back.
+"""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import groupby
+from pathlib import Path
 from types import TracebackType
-from typing import Self, TextIO
+from typing import Self
 
-from rlvr_harness.contracts import OpenModel
-from rlvr_harness.planning import Plan, work_units
+from rlvr_harness.contracts import OpenModel, StreamingModel
+from rlvr_harness.errors import ModelError
+from rlvr_harness.feeding import Feed
+from rlvr_harness.judging import Bench, Judging, raise_as_own
+from rlvr_harness.keeping import Keeper
 from rlvr_harness.preparing import PreparedTask
 from rlvr_harness.progress import Progress
-from rlvr_harness.records import Problem, Sample, Verdict
-from rlvr_harness.run_reader import read_samples, sample_keys, settled_keys
+from rlvr_harness.records import Sample, Verdict
+from rlvr_harness.requests import SamplingLaw
+from rlvr_harness.run_reader import read_samples, read_verdicts, sample_keys
 from rlvr_harness.run_store import RunStore
-from rlvr_harness.stages.sampling import all_identical, sample_units
+from rlvr_harness.scheduling import Marks, Schedule
+from rlvr_harness.stages.sampling import (
+    ENOUGH_SAMPLES,
+    SEVERAL_PROBLEMS,
+    Canary,
+    Drawn,
+    Expected,
+    draw_stream,
+    draw_units,
+)
 from rlvr_harness.stages.verifying import VerifierPool
+
+CHUNK = 256
+"""Stored samples without verdict that are held at a time."""
 
 
 @dataclass
@@ -29,112 +50,174 @@ class Speed:
     tokens: int = 0
     engine_s: float = 0.0
     identical: bool = False
+    """All samples of every problem seen are one text."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One model on one task, with the folder its samples and verdicts go to."""
+    """One model on one task: what is to be sampled, and what of it is stored in the folder."""
 
-    store: RunStore
+    folder: Path
     role: str
     task: PreparedTask
     run_seed: int
-    progress: TextIO | None = field(repr=False, default=None)
+    rows: int | None
+    """Samples per unit, None where the engine streams."""
 
-    def sample(self, model: OpenModel, plan: Plan, rows: int, pool: VerifierPool) -> Speed:
-        """Draws every missing sample, in units of `rows`, and has all of them verified; returns when both are done."""
-        speed = Speed()
+    def marks(self) -> dict[str, Marks]:
+        """What is stored and judged; a void verdict is none, it is tried again, and so is one whose sample is lost."""
+        found: dict[str, Marks] = {p.problem_id: Marks() for p in self.task.prompted.problems_for(self.role)}
+        for problem_id, index in sample_keys(self.folder, self.task.name, self.role):
+            if problem_id in found:
+                found[problem_id].stored |= 1 << index
+        for verdict in read_verdicts(self.folder, self.task.name, self.role, self.task.verifier.name):
+            if verdict.problem_id in found and found[verdict.problem_id].stored >> verdict.index & 1:
+                found[verdict.problem_id].note(verdict, final=False)
+        return found
+
+    def schedule(self) -> Schedule:
+        """What is still to be sampled."""
         problems = self.task.prompted.problems_for(self.role)
-        wanted = {problem.problem_id: plan.samples_wanted(problem.problem_id, None) for problem in problems}
-        done = sample_keys(self.store.folder, self.task.name, self.role)
-        self.verify_stored(pool)
-        bar = Progress(f"{self.role} on {self.task.name}", sum(wanted.values()), len(done), self.progress)
-        units = work_units(problems, wanted, rows, self.run_seed, done)
-        by_id = {problem.problem_id: problem for problem in problems}
-        with _Settling(lambda samples: self._settle(samples, pool, by_id)) as settling:
-            for number, unit in enumerate(sample_units(model, units, self.task.law)):
-                fresh = [sample for sample in unit.samples if (sample.problem_id, sample.index) not in done]
-                if number == 0:
-                    speed.identical = all_identical(unit.samples, self.task.law.temperature)
-                settling.put(fresh)
-                tokens = sum(sample.n_tokens for sample in unit.samples)
-                speed.samples += len(unit.samples)
-                speed.tokens += tokens
-                speed.engine_s += unit.seconds
-                bar.advance(len(fresh), tokens)
-        self._keep(pool.drain())
-        self.store.commit()
-        if speed.samples:
-            bar.finish()
-        return speed
+        return Schedule(problems, self.task.plan, self.rows, self.run_seed, self.marks())
 
-    def is_complete(self, plan: Plan) -> bool:
-        """Whether every sample that the plan wants is stored."""
-        done = sample_keys(self.store.folder, self.task.name, self.role)
-        ids = [problem.problem_id for problem in self.task.prompted.problems_for(self.role)]
-        return all((i, index) in done for i in ids for index in range(plan.samples_wanted(i, None)))
-
-    def verify_stored(self, pool: VerifierPool) -> None:
-        """Verifies stored samples that have no verdict yet, or a void one."""
-        verifier = self.task.verifier.name
-        settled = settled_keys(self.store.folder, self.task.name, self.role, verifier)
-        by_id = {problem.problem_id: problem for problem in self.task.prompted.problems_for(self.role)}
-        for chunk in _chunks(read_samples(self.store.folder, self.task.name, self.role, skip=settled)):
-            self._submit(pool, chunk, by_id)
-            self._keep(pool.ready())
-            self.store.commit_if_due()
-        self._keep(pool.drain())
-        self.store.commit()
-
-    def _settle(self, samples: Sequence[Sample], pool: VerifierPool, problems: Mapping[str, Problem]) -> None:
-        """Stores samples and has them verified."""
-        self.store.append_samples(samples)
-        self._submit(pool, samples, problems)
-        self._keep(pool.ready())
-        self.store.commit_if_due()
-
-    def _submit(self, pool: VerifierPool, samples: Sequence[Sample], problems: Mapping[str, Problem]) -> None:
-        for problem_id, group in groupby(samples, key=lambda sample: sample.problem_id):
-            pool.submit(problems[problem_id], list(group))
-
-    def _keep(self, verdicts: Iterable[Verdict]) -> None:
-        self.store.append_verdicts(self.task.name, self.role, self.task.verifier.name, verdicts)
+    def unjudged(self, marks: Mapping[str, Marks]) -> Iterator[list[Sample]]:
+        """The samples stored without verdict by these marks, in chunks; they are read when asked for."""
+        missing = {problem_id: mark.unjudged() for problem_id, mark in marks.items() if mark.unjudged()}
+        stored = read_samples(self.folder, self.task.name, self.role) if missing else iter(())
+        return _chunks(sample for sample in stored if missing.get(sample.problem_id, 0) >> sample.index & 1)
 
 
-def _chunks(samples: Iterable[Sample], size: int = 1024) -> Iterator[list[Sample]]:
+def _chunks(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
     chunk: list[Sample] = []
     for sample in samples:
         chunk.append(sample)
-        if len(chunk) == size:
+        if len(chunk) == CHUNK:
             yield chunk
             chunk = []
     if chunk:
         yield chunk
 
 
-class _Settling:
-    """Stores and verifies one unit in a thread while the engine generates the next; never more than `AHEAD` wait."""
+@dataclass
+class Line:
+    """The pipeline of one model over its cells; a context manager. A failure on any side ends all of it.
 
-    AHEAD = 2
+    `sampler` is the name to blame for samples that nobody asked for.
+    """
 
-    def __init__(self, settle: Callable[[Sequence[Sample]], None]) -> None:
-        self._settle = settle
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="settling")
-        self._waiting: deque[Future[None]] = deque()
+    store: RunStore
+    cells: Sequence[Cell]
+    workers: int
+    progress: Progress
+    sampler: str
+    _stack: ExitStack = field(init=False, repr=False, default_factory=ExitStack)
+
+    def __post_init__(self) -> None:
+        """Reads what is stored."""
+        schedules = {cell.task.name: cell.schedule() for cell in self.cells}
+        self._feed = Feed(schedules)
+        self._keeper = Keeper(self.store, self._feed.end, self._pulse)
+        self._judging = Judging(
+            {cell.task.name: self._bench(cell, schedules[cell.task.name]) for cell in self.cells}, self._feed.end
+        )
+        self._speeds = {cell.task.name: Speed() for cell in self.cells}
+        self._canaries = {cell.task.name: Canary(cell.task.law) for cell in self.cells}
 
     def __enter__(self) -> Self:
+        """The line, its threads running; stored samples without verdict are being judged."""
+        self._stack.enter_context(self._keeper)
+        self._stack.enter_context(self._judging)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Finishes what waits, also when the engine failed: every finished sample is stored."""
-        self._thread.shutdown(wait=True)
-        while self._waiting:
-            self._waiting.popleft().result()
+        """Ends the threads; every finished sample and verdict is on disk then."""
+        self._feed.end()
+        self._stack.__exit__(kind, error, trace)
+        self.progress.stop()
 
-    def put(self, samples: Sequence[Sample]) -> None:
-        """Hands samples over; blocks while too many units wait, and raises what went wrong with earlier ones."""
-        while len(self._waiting) >= self.AHEAD:
-            self._waiting.popleft().result()
-        self._waiting.append(self._thread.submit(self._settle, samples))
+    def wants_samples(self) -> bool:
+        """Whether any sample is missing; may wait for the verdicts that decide it."""
+        wanted = self._feed.wait_for_work()
+        self._raise_failure()
+        return wanted
+
+    def sample(self, model: OpenModel) -> dict[str, Speed]:
+        """Draws every missing sample and has all of them judged; task -> what it took."""
+        self.progress.begin()
+        for group in self._groups(model):
+            for drawn in group:
+                self._take_in(drawn)
+                self._raise_failure()
+            self._raise_failure()
+        self.finish()
+        return self._speeds
+
+    def finish(self) -> None:
+        """Waits until all samples are judged."""
+        self._feed.wait_until_done()
+        self._raise_failure()
+        self.progress.finish(self._feed.look)
+        for task, canary in self._canaries.items():
+            self._speeds[task].identical = canary.identical_problems > 0
+
+    def _groups(self, model: OpenModel) -> Iterator[Iterator[Drawn]]:
+        """One pass over all units; for an engine that streams one for each run of tasks under one law."""
+        laws = {cell.task.name: cell.task.law for cell in self.cells}
+        if not isinstance(model, StreamingModel) or any(cell.rows is not None for cell in self.cells):
+            yield draw_units(model, self._feed.take_unit, laws, Expected(self.sampler, self.cells[0].role))
+            return
+        for law, tasks in groupby(laws, key=lambda task: laws[task]):
+            yield self._stream(model, law, list(tasks))
+
+    def _stream(self, model: StreamingModel, law: SamplingLaw, tasks: Sequence[str]) -> Iterator[Drawn]:
+        expected = Expected(self.sampler, self.cells[0].role)
+        yield from draw_stream(model, lambda wait: self._feed.take_unit(wait, tasks), law, expected)
+        self._raise_failure()
+        expected.finish()
+
+    def _take_in(self, drawn: Drawn) -> None:
+        tokens = sum(sample.n_tokens for sample in drawn.samples)
+        for task, group in groupby(sorted(drawn.samples, key=lambda s: s.task), key=lambda sample: sample.task):
+            samples = list(group)
+            keys = [(sample.problem_id, sample.index) for sample in samples]
+            fresh = self._feed.store(task, keys)
+            new = [sample for sample, key in zip(samples, keys, strict=True) if key in fresh]
+            self._keeper.add_samples(new)
+            speed, own = self._speeds[task], sum(sample.n_tokens for sample in samples)
+            speed.samples += len(samples)
+            speed.tokens += own
+            speed.engine_s += drawn.seconds * (own / tokens if tokens else 1.0)
+            self.progress.advance(task, len(new), own)
+            self._watch(task, samples)
+            if new:
+                self._judging.put(new)
+
+    def _watch(self, task: str, samples: Sequence[Sample]) -> None:
+        canary = self._canaries[task]
+        canary.watch(samples)
+        if canary.identical_problems >= SEVERAL_PROBLEMS:
+            raise ModelError(
+                f"sampler '{self.sampler}', {samples[0].model} on {task}: {canary.identical_problems} problems have "
+                f"{ENOUGH_SAMPLES} or more samples each, all of one text, although the temperature is above 0; "
+                "the engine seems to ignore the seeds, and pass@k of such samples says nothing"
+            )
+
+    def _bench(self, cell: Cell, schedule: Schedule) -> Bench:
+        task, verifier = cell.task.name, cell.task.verifier
+
+        def keep(verdicts: Sequence[Verdict]) -> bool:
+            self._keeper.add_verdicts(task, cell.role, verifier.name, verdicts)
+            return self._feed.settle(task, verdicts)
+
+        pool = self._stack.enter_context(VerifierPool(verifier, self.workers))
+        problems = {problem.problem_id: problem for problem in cell.task.prompted.problems_for(cell.role)}
+        return Bench(problems, pool, cell.unjudged(schedule.marks), keep)
+
+    def _pulse(self) -> None:
+        self.progress.show(self._feed.look, self._judging.waiting)
+
+    def _raise_failure(self) -> None:
+        if self._feed.failure is not None:
+            raise_as_own(self._feed.failure)

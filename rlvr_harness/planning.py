@@ -1,7 +1,7 @@
-"""Which samples are still needed, in fixed units of work, and what they will cost.
+"""Which samples a problem is to have, in fixed units of work, and what they will cost at most.
 
-A plan answers one question: given the counts so far, how many samples should each problem have. `FixedPlan` says n for
-all. A sequential plan is another `Plan`; units, seeds and the run folder do not change with it.
+A plan answers one question: given the verified counts so far, how many samples should a problem have. `FixedPlan` says
+n for all; `SequentialPlan` goes on in stages where too few were right. Units, seeds and the run folder are the same.
 """
 
 from __future__ import annotations
@@ -9,35 +9,127 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import pairwise
+from typing import Any, Protocol
 
+from rlvr_harness.errors import UsageError
 from rlvr_harness.records import Problem, Tally
 from rlvr_harness.requests import SampleRequest, WorkUnit
 
 SampleKey = tuple[str, int]
 """(problem_id, index): what identifies a sample within one task and model."""
+FIRST_STAGE = 16
+"""Samples before the first decision: with r = 8 a problem of even chances then stops, the hard ones go on."""
 
 
 class Plan(Protocol):
     """Decides how many samples each problem is to have."""
 
+    @property
+    def n(self) -> int:
+        """The most samples that a problem can have."""
+
+    @property
+    def stages(self) -> tuple[int, ...]:
+        """Rising numbers of samples at which verdicts decide; the last is n."""
+
     def samples_wanted(self, problem_id: str, tally: Tally | None) -> int:
         """Number of samples the problem should have, given its verified counts so far."""
+
+    def as_data(self) -> dict[str, Any]:
+        """For run.json and results.json."""
+
+    def extended(self, n: int) -> Plan:
+        """A plan of `n` samples, more than this one's, that begins with this one's stages."""
 
 
 @dataclass(frozen=True)
 class FixedPlan:
-    """The same n for every problem."""
+    """The same n for every problem. `earlier`: the n of a run before it was topped up, drawn in units of its own."""
 
     n: int
+    earlier: tuple[int, ...] = ()
+
+    @property
+    def stages(self) -> tuple[int, ...]:
+        """The earlier n, and n; nothing is decided at them."""
+        return (*self.earlier, self.n)
 
     def samples_wanted(self, problem_id: str, tally: Tally | None) -> int:
         """n, whatever was found so far."""
         return self.n
 
-    def as_data(self) -> dict[str, object]:
+    def as_data(self) -> dict[str, Any]:
         """For results.json."""
-        return {"kind": "fixed", "n": self.n}
+        earlier = {"earlier": list(self.earlier)} if self.earlier else {}
+        return {"kind": "fixed", "n": self.n, **earlier}
+
+    def extended(self, n: int) -> FixedPlan:
+        """The plan of `n` samples, in which those of this one are not drawn again."""
+        return FixedPlan(n, self.stages)
+
+
+@dataclass(frozen=True)
+class SequentialPlan:
+    """Stages n_1 < ... < n_J: a problem with `stop_after` or more right ones at the end of a stage stops there.
+
+    Decisions are taken when all samples of a stage are judged; a void one counts as judged, not as right.
+    """
+
+    stages: tuple[int, ...]
+    stop_after: int
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for stages that do not rise from 1 on, or a stop_after below 1."""
+        if not self.stages or self.stages[0] < 1 or any(b <= a for a, b in pairwise(self.stages)):
+            raise UsageError(f"--stages {_listed(self.stages)}: give rising whole numbers above 0, as 16,32,64")
+        if self.stop_after < 1:
+            raise UsageError(f"--stop_after {self.stop_after}: give a whole number above 0")
+
+    @property
+    def n(self) -> int:
+        """The last stage."""
+        return self.stages[-1]
+
+    def samples_wanted(self, problem_id: str, tally: Tally | None) -> int:
+        """The stage under way, or the one that a finished stage leads to; n + void samples are those judged."""
+        judged = tally.n + tally.void if tally else 0
+        right = tally.c if tally else 0
+        reached = [stage for stage in self.stages if stage <= judged]
+        if reached and (right >= self.stop_after or reached[-1] == self.n):
+            return reached[-1]
+        return self.stages[len(reached)]
+
+    def as_data(self) -> dict[str, Any]:
+        """For results.json."""
+        return {"kind": "sequential", "stages": list(self.stages), "stop_after": self.stop_after}
+
+    def extended(self, n: int) -> SequentialPlan:
+        """The plan up to `n` samples: the old stages, doublings above the last of them, and n.
+
+        The old stages stay a prefix, so what stopped stays stopped and the estimates stay unbiased.
+        """
+        return SequentialPlan((*self.stages, *doublings(2 * self.n, n)), self.stop_after)
+
+
+def doublings(first: int, n: int) -> tuple[int, ...]:
+    """first, 2 first, 4 first, ... below n, and n. (16, 100) -> (16, 32, 64, 100); (16, 8) -> (8,)."""
+    stages = []
+    while first < n:
+        stages.append(first)
+        first *= 2
+    return (*stages, n)
+
+
+def plan_from_data(data: Mapping[str, Any]) -> FixedPlan | SequentialPlan:
+    """The plan that `as_data` gave."""
+    if data["kind"] == "sequential":
+        return SequentialPlan(tuple(data["stages"]), data["stop_after"])
+    return FixedPlan(data["n"], tuple(data.get("earlier", ())))
+
+
+def _listed(stages: Sequence[int]) -> str:
+    return ",".join(str(stage) for stage in stages)
 
 
 def sample_seed(run_seed: int, task: str, problem_id: str, index: int) -> int:
@@ -47,16 +139,21 @@ def sample_seed(run_seed: int, task: str, problem_id: str, index: int) -> int:
 
 
 def work_units(
-    problems: Sequence[Problem], wanted: Mapping[str, int], rows: int, run_seed: int, done: Container[SampleKey]
+    problems: Sequence[Problem],
+    wanted: Mapping[str, int],
+    rows: int,
+    run_seed: int,
+    done: Container[SampleKey],
+    begin: int = 0,
 ) -> Iterator[WorkUnit]:
-    """Units of about `rows` samples that hold at least one missing sample.
+    """Units of about `rows` samples from index `begin` on that hold at least one missing sample.
 
-    The cells (problem, block of `rows` indices) and their grouping depend on problems, wanted and rows alone, never on
+    The cells (problem, block of `rows` indices) and their grouping depend on the other arguments alone, never on
     `done`: a unit that was cut short is repeated whole, so a resumed run computes the very same batches.
     """
     unit: list[SampleRequest] = []
     filled = 0
-    for cell in _cells(problems, wanted, rows, run_seed):
+    for cell in _cells(problems, wanted, rows, run_seed, begin):
         if filled + len(cell.indices) > rows and unit:
             if _missing(unit, done):
                 yield tuple(unit)
@@ -67,12 +164,18 @@ def work_units(
         yield tuple(unit)
 
 
-def _cells(problems: Sequence[Problem], wanted: Mapping[str, int], rows: int, run_seed: int) -> Iterator[SampleRequest]:
+def request_for(problem: Problem, indices: Sequence[int], run_seed: int) -> SampleRequest:
+    """These samples of the problem, with their seeds."""
+    seeds = tuple(sample_seed(run_seed, problem.task, problem.problem_id, index) for index in indices)
+    return SampleRequest(problem, tuple(indices), seeds)
+
+
+def _cells(
+    problems: Sequence[Problem], wanted: Mapping[str, int], rows: int, run_seed: int, begin: int
+) -> Iterator[SampleRequest]:
     for problem in problems:
-        for first in range(0, wanted[problem.problem_id], rows):
-            indices = tuple(range(first, min(first + rows, wanted[problem.problem_id])))
-            seeds = tuple(sample_seed(run_seed, problem.task, problem.problem_id, index) for index in indices)
-            yield SampleRequest(problem, indices, seeds)
+        for first in range(begin, wanted[problem.problem_id], rows):
+            yield request_for(problem, range(first, min(first + rows, wanted[problem.problem_id])), run_seed)
 
 
 def _missing(unit: Sequence[SampleRequest], done: Container[SampleKey]) -> bool:

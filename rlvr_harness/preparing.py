@@ -19,7 +19,14 @@ from rlvr_harness.fairness import Decision
 from rlvr_harness.foreign_metric import NO_CHOICE, MetricChoice
 from rlvr_harness.foreign_tasks import PREFIX, LmEvalTask
 from rlvr_harness.lm_eval_bridge import YamlTask, is_lm_eval_name
-from rlvr_harness.planning import FixedPlan, estimate_cost
+from rlvr_harness.planning import (
+    FIRST_STAGE,
+    FixedPlan,
+    Plan,
+    SequentialPlan,
+    doublings,
+    plan_from_data,
+)
 from rlvr_harness.profiles import PromptProfile, find_profile
 from rlvr_harness.records import FinishReason, Problem, Sample
 from rlvr_harness.registry import Registry
@@ -37,7 +44,7 @@ class PreparedTask:
     prompted: PromptedTask
     verifier: Verifier
     law: SamplingLaw
-    plan: FixedPlan
+    plan: Plan
     k: int
     confined: Confined | None = None
 
@@ -92,12 +99,13 @@ def prepare(spec: RunSpec, registry: Registry, earlier: Mapping[str, Any] | None
         law = SamplingLaw(**{**SAMPLING_DEFAULTS, **spec.gen_kwargs, "max_gen_toks": prompted.max_gen_toks})
         if prompted.loaded.image_field and not getattr(sampler, "reads_images", False):
             raise UsageError(f"task '{task.name}' shows pictures, and sampler '{sampler.name}' reads text only")
-        n = number or spec.samples_per_problem
+        kept = (earlier or {}).get("tasks", {}).get(task.name, {}).get("plan")
+        plan = plan_from_data(kept) if kept else plan_for(spec, task.name, number)
         verifier = _verifier(registry, prompted, spec)
         confined = confine(verifier, registry, spec.sandbox_choice)
         verifier = confined.verifier if confined else verifier
         _try_verifier(verifier, prompted.problems[:1])
-        prepared.append(PreparedTask(prompted, verifier, law, FixedPlan(n), min(spec.k, n), confined))
+        prepared.append(PreparedTask(prompted, verifier, law, plan, min(spec.k, plan.n), confined))
     args = {role: request.args for role, request in requests.items()}
     conditions = Conditions(profiles, args, [task.prompted for task in prepared], chat.wanted)
     fair = decide(conditions, earlier, spec.allow_unfair)
@@ -136,21 +144,16 @@ def find_tasks(
     return [dataclasses.replace(task, name=member) for member in task.members()]
 
 
-def plan_lines(prepared: PreparedRun, tokens_per_s: float | None = None) -> list[str]:
-    """The plan as text: samples, tokens, disk, hours and the interval width to expect."""
-    lines = []
-    models = len(prepared.requests)
-    for task in prepared.tasks:
-        n = task.plan.n
-        problems = len(task.prompted.problems)
-        cost = estimate_cost(problems, models, n, task.law.max_gen_toks, tokens_per_s)
-        hours = f"{cost.hours:,.2f} h at {tokens_per_s:,.0f} tokens/s" if cost.hours is not None else "speed unknown"
-        lines.append(
-            f"{task.name}: {problems:,} problems x {models} models x {n:,} samples = {cost.samples:,} samples, "
-            f"at most {cost.tokens:,} tokens ({hours}), at most {cost.disk_mb:,.0f} MB; 95 % interval of pass@1 about "
-            f"{cost.interval_width_at_1:.2f} wide, of pass@{task.k} up to {cost.interval_width_at_k:.2f}"
-        )
-    return lines
+def plan_for(spec: RunSpec, task: str, number: int | None) -> Plan:
+    """The plan of one task, which may have a number of samples of its own."""
+    n = number or spec.samples_per_problem
+    if spec.plan == "fixed":
+        return FixedPlan(n)
+    stages = tuple(spec.stages) if spec.stages else doublings(FIRST_STAGE, n)
+    if n not in stages:
+        listed = ",".join(str(stage) for stage in stages)
+        raise UsageError(f"task '{task}' has {n} samples per problem, which is none of --stages {listed}; add it there")
+    return SequentialPlan(tuple(stage for stage in stages if stage <= n), spec.stop_after)
 
 
 def law_as_data(law: SamplingLaw) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,6 +26,8 @@ SAMPLING_DEFAULTS: Mapping[str, float] = {
 }
 DEFAULT_MAX_GEN_TOKS = 16384
 DEMO_PREFIX = "demo/"
+SEQUENTIAL_FROM_K = 64
+"""Below it, stages save too little to be worth their wait."""
 
 
 def parse_scalar(text: str) -> Scalar:
@@ -83,6 +86,7 @@ def parse_named(value: Any) -> Any:
 
 Pairs = Annotated[dict[str, Any], BeforeValidator(parse_pairs)]
 Names = Annotated[list[str], BeforeValidator(parse_list)]
+Stages = Annotated[list[Annotated[int, Field(ge=1)]], BeforeValidator(parse_list), Field(min_length=1)]
 NamedPaths = Annotated[dict[str, str], BeforeValidator(parse_named)]
 
 
@@ -111,7 +115,17 @@ class RunSpec(BaseModel):
     apply_chat_template: bool = Field(False, description="wrap prompts in the tokenizer's chat template")
     system_instruction: str | None = Field(None, description="system message put before every prompt")
     num_fewshot: int = Field(0, ge=0, description="worked examples before each problem")
-    plan: Literal["fixed"] = Field("fixed", description="how samples are allotted: the same n for every problem")
+    plan: Literal["fixed", "sequential"] = Field(
+        default_factory=lambda given: "sequential" if given["k"] >= SEQUENTIAL_FROM_K else "fixed",
+        description="the same n for every problem, or in stages, fewer for those often solved "
+        f"(default: sequential from k = {SEQUENTIAL_FROM_K} on)",
+    )
+    stages: Stages | None = Field(
+        None, description="sequential plan: samples at which verdicts decide (default: 16,32,... doubling up to n)"
+    )
+    stop_after: int = Field(
+        8, ge=1, description="sequential plan: right samples with which a problem stops at the end of a stage"
+    )
     limit: int | None = Field(None, ge=1, description="only the first N problems of each task")
     seed: int = Field(0, ge=0, description="seed of the run; every sample's seed derives from it")
     data_dir: Path | None = Field(None, description="folder with local copies of the data sets")
@@ -148,6 +162,7 @@ class RunSpec(BaseModel):
         for name in self.also:
             if name in ("base", "model") or not ROLE.fullmatch(name):
                 raise ValueError(f"--also name '{name}' must be letters, digits, . _ - and neither 'base' nor 'model'")
+        self._check_stages()
         if self.preset and self.tasks:
             raise ValueError("give --tasks or --preset, not both")
         known = {*SAMPLING_DEFAULTS, "max_gen_toks"}
@@ -155,6 +170,17 @@ class RunSpec(BaseModel):
             raise ValueError(f"gen_kwargs: unknown {', '.join(sorted(unknown))}; known are {', '.join(sorted(known))}")
         _check_law(self.gen_kwargs)
         return self
+
+    def _check_stages(self) -> None:
+        if self.stages is None:
+            return
+        if self.plan != "sequential":
+            raise ValueError("--stages belong to --plan sequential; give that, or leave them out")
+        listed = ",".join(str(stage) for stage in self.stages)
+        if any(later <= earlier for earlier, later in pairwise(self.stages)):
+            raise ValueError(f"--stages {listed} do not rise; give rising numbers, as 16,32,64")
+        if self.stages[-1] != self.samples_per_problem:
+            raise ValueError(f"--stages {listed} end in {self.stages[-1]}, not in n = {self.samples_per_problem}")
 
     @property
     def samples_per_problem(self) -> int:
@@ -218,8 +244,13 @@ def parse_spec(options: Mapping[str, Any], source: str = "options") -> RunSpec:
     try:
         return RunSpec.model_validate(dict(options))
     except ValidationError as error:
-        faults = "; ".join(_fault(item) for item in error.errors(include_url=False))
+        faults = "; ".join(_fault(item) for item in error.errors(include_url=False) if _tells(item))
         raise UsageError(f"{source}: {faults}") from error
+
+
+def _tells(item: Any) -> bool:
+    """Whether a fault says something by itself: a default that could not be worked out comes with another fault."""
+    return bool(item["type"] != "default_factory_not_called")
 
 
 def _fault(item: Any) -> str:

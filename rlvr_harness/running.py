@@ -4,40 +4,46 @@ from __future__ import annotations
 
 import gc
 import shlex
-import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from rlvr_harness import provenance
 from rlvr_harness.assembling import assemble_results
-from rlvr_harness.contracts import OpenModel
+from rlvr_harness.contracts import OpenModel, StreamingModel
 from rlvr_harness.errors import RunFolderError
-from rlvr_harness.pipeline import Cell, Speed
+from rlvr_harness.pipeline import Cell, Line, Speed
 from rlvr_harness.preparing import PreparedRun, PreparedTask, law_as_data
-from rlvr_harness.progress import stderr_unless
+from rlvr_harness.progress import Progress, stderr_unless
 from rlvr_harness.run_spec import RunSpec
 from rlvr_harness.run_store import RunStore
-from rlvr_harness.stages.verifying import VerifierPool
 
 Results = dict[str, Any]
 Record = dict[str, Any]
 """The content of run.json."""
 
 
-def run_stages(prepared: PreparedRun, folder: Path, earlier: Mapping[str, Any] | None, quiet: bool) -> Results:
+@dataclass(frozen=True)
+class Way:
+    """How a run goes: `quiet` without progress; without `sampling` only what is stored is judged and measured."""
+
+    quiet: bool = False
+    sampling: bool = True
+
+
+def run_stages(prepared: PreparedRun, folder: Path, earlier: Mapping[str, Any] | None, way: Way) -> Results:
     """Samples and verifies every model, then writes results.json; `earlier` is the run.json of an earlier part."""
     started = time.perf_counter()
     hooks = prepared.registry.hooks
-    with RunStore(folder) as store, _resume_hint(folder), _imports_left_to_rest():
+    with RunStore(folder) as store, _imports_left_to_rest():
         record = _start(prepared, store, earlier)
         hooks.run_started(spec=prepared.spec.as_data(), run_dir=folder)
         for role in prepared.requests:
-            _sample_model(prepared, role, store, record, quiet)
+            _sample_model(prepared, role, store, record, way)
         hooks.stage_finished(stage="sampling", run_dir=folder)
         results = assemble_results(prepared, folder, record)
         _finish_record(record, time.perf_counter() - started)
@@ -105,38 +111,52 @@ def _task_record(task: PreparedTask) -> dict[str, Any]:
         "verifier_version": task.verifier.version,
         "longest_prompt": task.prompted.longest_prompt,
         "sampling": law_as_data(task.law),
+        "plan": task.plan.as_data(),
         **({"sandbox": task.confined.as_data()} if task.confined else {}),
     }
 
 
-def _sample_model(prepared: PreparedRun, role: str, store: RunStore, record: dict[str, Any], quiet: bool) -> None:
-    model: OpenModel | None = None
+def _sample_model(prepared: PreparedRun, role: str, store: RunStore, record: dict[str, Any], way: Way) -> None:
+    opened: list[OpenModel] = []
+
+    def model() -> OpenModel:
+        if not opened:
+            opened.append(prepared.sampler.open(prepared.requests[role]))
+            _record_model(record, prepared, role, opened[0], store)
+        return opened[0]
+
     try:
-        for task in prepared.tasks:
-            cell = Cell(store, role, task, prepared.spec.seed, stderr_unless(quiet))
-            workers = prepared.spec.workers or prepared.requests[role].threads or 1
-            with VerifierPool(task.verifier, workers) as pool:
-                if cell.is_complete(task.plan):
-                    cell.verify_stored(pool)
-                    continue
-                if model is None:
-                    model = prepared.sampler.open(prepared.requests[role])
-                    _record_model(record, prepared, role, model, store)
-                rows = _rows(record, task, role, model)
-                store.write_run(record)
-                speed = cell.sample(model, task.plan, rows, pool)
-            _record_speed(record, task.name, role, speed)
+        cells = [
+            Cell(store.folder, role, task, prepared.spec.seed, _rows(record, task, role, model))
+            for task in prepared.tasks
+        ]
+        workers = prepared.spec.workers or prepared.requests[role].threads or 1
+        progress = Progress(role, {task.name: task.k for task in prepared.tasks}, stderr_unless(way.quiet))
+        with Line(store, cells, workers, progress, prepared.sampler.name) as line:
+            if not line.wants_samples():
+                line.finish()
+                return
+            if not way.sampling:
+                raise RunFolderError(
+                    f"{store.folder}: by the new verdicts some problems need more samples of the {role} model; "
+                    f"`rlvr-harness resume {store.folder}` draws them and renews the report"
+                )
+            model()
             store.write_run(record)
+            for task, speed in line.sample(model()).items():
+                _record_speed(record, task, role, speed)
+        store.write_run(record)
     finally:
-        if model is not None:
-            model.close()
+        for each in opened:
+            each.close()
 
 
-def _rows(record: dict[str, Any], task: PreparedTask, role: str, model: OpenModel) -> int:
-    """Samples per unit: decided once and kept, since the make-up of a batch can change its rounding."""
-    kept: dict[str, int] = record["rows_per_unit"].setdefault(task.name, {})
+def _rows(record: dict[str, Any], task: PreparedTask, role: str, model: Callable[[], OpenModel]) -> int | None:
+    """Samples per unit, None where the engine streams: decided once and kept, since batches decide on rounding."""
+    kept: dict[str, int | None] = record["rows_per_unit"].setdefault(task.name, {})
     if role not in kept:
-        kept[role] = model.rows_per_unit(task.prompted.longest_prompt + task.law.max_gen_toks)
+        longest = task.prompted.longest_prompt + task.law.max_gen_toks
+        kept[role] = None if isinstance(model(), StreamingModel) else model().rows_per_unit(longest)
     return kept[role]
 
 
@@ -160,12 +180,14 @@ def _record_model(record: dict[str, Any], prepared: PreparedRun, role: str, mode
 
 def _record_speed(record: dict[str, Any], task: str, role: str, speed: Speed) -> None:
     timings = record.setdefault("timings", {}).setdefault("sampling", {}).setdefault(f"{task}/{role}", {})
+    if not speed.samples:
+        return
     for key, value in (("samples", speed.samples), ("tokens", speed.tokens), ("engine_s", round(speed.engine_s, 2))):
         timings[key] = timings.get(key, 0) + value
     if speed.identical:
         record["notes"].append(
-            f"{role} on {task}: all samples of every problem in the first unit are identical although the temperature "
-            "is above 0; pass@k of such samples says nothing"
+            f"{role} on {task}: every problem with 8 or more samples has one text for all of them although the "
+            "temperature is above 0; pass@k of such samples says nothing"
         )
 
 
@@ -174,15 +196,6 @@ def _finish_record(record: dict[str, Any], seconds: float) -> None:
     timings = record.setdefault("timings", {})
     timings["wall_s"] = round(timings.get("wall_s", 0.0) + seconds, 1)
     timings["peak_memory_mb"] = max(timings.get("peak_memory_mb", 0), provenance.peak_memory_mb())
-
-
-@contextmanager
-def _resume_hint(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        print(f"\nstopped; nothing finished is lost: rlvr-harness resume {shlex.quote(str(folder))}", file=sys.stderr)
-        raise
 
 
 def command_of(spec: RunSpec) -> str:
@@ -199,7 +212,7 @@ def command_of(spec: RunSpec) -> str:
         elif isinstance(value, dict):
             words.append(f"--{name} " + ",".join(f"{key}={item}" for key, item in value.items()))
         elif isinstance(value, list):
-            words.append(f"--{name} {','.join(value)}")
+            words.append(f"--{name} {','.join(str(item) for item in value)}")
         else:
             words.append(f"--{name} {shlex.quote(str(value))}")
     return " ".join(words)

@@ -20,10 +20,14 @@ SHAPED = [*SOURCES, *sorted((ROOT / "sandbox").rglob("*.py"))]
 LAYERS = (
     {"cli"},
     {"app", "listing", "validation", "doctor"},
-    {"running", "pipeline", "assembling", "preparing", "reverifying", "checking"},
-    {"registry", "hookspecs", "stages", "report", "options", "comparing", "confining"},
+    {
+        *{"running", "pipeline", "judging", "keeping", "topping_up", "estimating", "probing"},
+        *{"assembling", "preparing", "reverifying", "checking"},
+    },
+    {"registry", "hookspecs", "stages", "report", "options", "stopping", "comparing", "confining"},
     {
         *{"contracts", "planning", "metrics", "run_store", "run_reader", "parts", "run_spec", "presets", "task_files"},
+        *{"scheduling", "feeding", "costing"},
         *{"lm_eval_bridge", "lm_eval_view", "demo_models", "progress", "provenance", "engine_args", "fairness"},
         *{"foreign_metric", "foreign_tasks", "local_rows", "sandbox_contracts"},
     },

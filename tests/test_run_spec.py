@@ -7,6 +7,8 @@ import pytest
 from rlvr_harness.cli import cli
 from rlvr_harness.errors import UsageError
 from rlvr_harness.options import given_options, spec_options
+from rlvr_harness.planning import SequentialPlan
+from rlvr_harness.preparing import plan_for
 from rlvr_harness.run_spec import (
     IDENTITY_FREE,
     RunSpec,
@@ -77,6 +79,27 @@ def test_n_is_k_where_it_is_not_given():
     assert parse_spec({"model": "m", "k": 8, "n": 16}).samples_per_problem == 16
 
 
+def test_samples_are_drawn_in_stages_from_k_64_on():
+    assert [parse_spec({"model": "m", "k": k}).plan for k in (63, 64)] == ["fixed", "sequential"]
+    assert parse_spec({"model": "m", "k": 64, "plan": "fixed"}).plan == "fixed"
+    assert parse_spec({"model": "m", "k": 8, "plan": "sequential", "stages": "4,8"}).stages == [4, 8]
+
+
+def test_a_task_with_a_number_of_its_own_takes_the_stages_up_to_it():
+    spec = parse_spec({"model": "m", "k": 256, "stages": "16,64,256", "stop_after": 2})
+    assert plan_for(spec, "a", 64) == SequentialPlan((16, 64), 2)
+    assert plan_for(spec, "a", None) == SequentialPlan((16, 64, 256), 2)
+    assert plan_for(parse_spec({"model": "m", "k": 100}), "a", None) == SequentialPlan((16, 32, 64, 100), 8)
+    with pytest.raises(UsageError, match="task 'a' has 128 samples per problem, which is none of --stages 16,64,256"):
+        plan_for(spec, "a", 128)
+
+
+def test_a_fault_in_k_is_the_only_one_told():
+    with pytest.raises(UsageError) as fault:
+        parse_spec({"model": "m", "k": "many"})
+    assert str(fault.value).count("--") == 1
+
+
 def test_a_spec_survives_the_way_through_json():
     spec = parse_spec({"model": "m", "also": "d=x", "gen_kwargs": "temperature=1", "data_dir": "d", "without": "a,b"})
     assert parse_spec(spec.as_data()) == spec
@@ -95,6 +118,13 @@ def test_a_spec_survives_the_way_through_json():
         ({"model": "m", "seed": -1}, "--seed: "),
         ({"model": "m", "num_fewshot": -1}, "--num_fewshot: "),
         ({"model": "m", "plan": "greedy"}, "--plan: .*'fixed'"),
+        ({"model": "m", "k": 64, "stages": "16,16,64"}, "--stages 16,16,64 do not rise"),
+        ({"model": "m", "k": 64, "stages": "16,32"}, "--stages 16,32 end in 32, not in n = 64"),
+        ({"model": "m", "k": 64, "stages": "16,many"}, "--stages.1: .*integer"),
+        ({"model": "m", "k": 64, "stages": "0,64"}, "--stages.0: .*greater than or equal to 1"),
+        ({"model": "m", "k": 64, "stages": ""}, "--stages: .*at least 1"),
+        ({"model": "m", "k": 8, "stages": "4,8"}, "--stages belong to --plan sequential"),
+        ({"model": "m", "k": 64, "stop_after": 0}, "--stop_after: .*greater than or equal to 1"),
         ({"model": "m", "temprature": 1}, "unknown option 'temprature'"),
         ({"model": "m", "tasks": "a", "preset": "yue-math"}, "--tasks or --preset, not both"),
         ({"model": "m", "gen_kwargs": "temperature"}, "'temperature' is not of the form key=value"),
@@ -147,7 +177,7 @@ def options_of(command):
     return {option.name: option for option in cli.commands[command].params if isinstance(option, click.Option)}
 
 
-@pytest.mark.parametrize(("command", "own"), [("run", {"quiet"}), ("plan", {"tokens_per_s"})])
+@pytest.mark.parametrize(("command", "own"), [("run", {"quiet"}), ("plan", {"tokens_per_s", "probe", "detectable"})])
 def test_every_field_is_a_flag_and_every_flag_a_field(command, own):
     assert set(options_of(command)) - own - {"config"} == set(RunSpec.model_fields)
 

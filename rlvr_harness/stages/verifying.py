@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import multiprocessing
@@ -25,6 +26,7 @@ from rlvr_harness.records import FinishReason, Problem, Sample, Verdict
 _LOG = logging.getLogger(__name__)
 _PATIENCE = (1.0, 3.0)  # time limit of each attempt, in units of the verifier's own wall_s
 _WAITING_PER_WORKER = 64  # queued calls before `submit` blocks: keeps the workers busy and the texts held few
+_GLANCE_S = 0.1  # how soon a blocking call notices that the pool is abandoned
 _CALLS_PER_WORKER = 2000  # a worker then restarts, for libraries that cache without bound
 
 Key = bytes
@@ -61,6 +63,7 @@ class VerifierPool:
         self._ready: list[Verdict] = []
         self._finished: queue.SimpleQueue[tuple[Key, Future[Verdict]]] = queue.SimpleQueue()
         self._warned: set[str] = set()
+        self._abandoned = False
 
     def __enter__(self) -> Self:
         """The pool itself."""
@@ -106,9 +109,37 @@ class VerifierPool:
         self._settle_all()
         yield from self.ready()
 
+    def wait(self, seconds: float) -> None:
+        """Waits that long at most for a call under way to end."""
+        if self._under_way:
+            with contextlib.suppress(queue.Empty):
+                self._take_in(*self._finished.get(timeout=seconds))
+
+    def retry_lost(self) -> None:
+        """Makes the calls that timed out again, one at a time, and waits for them."""
+        self._settle_all()
+
+    def rest(self) -> None:
+        """Ends the idle workers; the next call starts new ones."""
+        if not self._jobs:
+            self._stop()
+
+    def abandon(self) -> None:
+        """Makes calls of other threads that wait for workers raise VerifierLost; the only method they may not share."""
+        self._abandoned = True
+
+    @property
+    def under_way(self) -> int:
+        """Calls given to the workers and not yet collected."""
+        return self._under_way
+
+    @property
+    def waiting(self) -> int:
+        """Calls not settled yet, those that timed out once included."""
+        return len(self._jobs)
+
     @property
     def _under_way(self) -> int:
-        """Calls given to the workers and not yet collected."""
         return len(self._jobs) - len(self._timed_out)
 
     def _settle_all(self) -> None:
@@ -155,7 +186,16 @@ class VerifierPool:
             self._pool = None
 
     def _collect(self, block: bool) -> None:
-        key, future = self._finished.get(block)
+        while True:
+            try:
+                key, future = self._finished.get(block, _GLANCE_S)
+                break
+            except queue.Empty:
+                if self._abandoned:
+                    raise VerifierLost("verifying was stopped") from None
+        self._take_in(key, future)
+
+    def _take_in(self, key: Key, future: Future[Verdict]) -> None:
         job = self._jobs[key]
         error = future.exception()
         self._alive = self._alive or not isinstance(error, BrokenProcessPool)
