@@ -1,6 +1,7 @@
 """rlvr-harness: large-k evaluation of RLVR checkpoints against their base. This is the whole public API."""
 
 from rlvr_harness.boxes import last_closed_box
+from rlvr_harness.checkpoints import CheckpointProfile, check_checkpoint, trusts_remote_code, weight_hash
 from rlvr_harness.contracts import (
     AnswerVerifier,
     ComparableProfile,
@@ -12,6 +13,7 @@ from rlvr_harness.contracts import (
     ProfiledTask,
     ReportSection,
     Sampler,
+    SamplerFamily,
     SelfTestingVerifier,
     StreamingModel,
     Task,
@@ -20,6 +22,7 @@ from rlvr_harness.contracts import (
     Verifier,
     WorkSource,
 )
+from rlvr_harness.end_tokens import cut_at_stop, declared_end_ids, end_ids, with_stop_tokens
 from rlvr_harness.errors import (
     HarnessError,
     ModelError,
@@ -33,7 +36,8 @@ from rlvr_harness.errors import (
     first_line,
 )
 from rlvr_harness.hookspecs import hookimpl
-from rlvr_harness.lm_eval_bridge import open_lm, packaged_task, yaml_task
+from rlvr_harness.lm_eval_bridge import generate_texts, lm_eval_model_names, open_lm, packaged_task, yaml_task
+from rlvr_harness.local_tokenizer import LocalTokenizer, about_tokens
 from rlvr_harness.records import FinishReason, Measurement, Outcome, Problem, Sample, Tally, Verdict
 from rlvr_harness.requests import (
     Counts,
@@ -54,6 +58,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AnswerVerifier",
+    "CheckpointProfile",
     "ComparableProfile",
     "Counts",
     "Documents",
@@ -63,6 +68,7 @@ __all__ = [
     "Importer",
     "Isolation",
     "LoadedTask",
+    "LocalTokenizer",
     "Measurement",
     "Metric",
     "ModelError",
@@ -80,6 +86,7 @@ __all__ = [
     "Sample",
     "SampleRequest",
     "Sampler",
+    "SamplerFamily",
     "SamplingLaw",
     "Sandbox",
     "SandboxChoice",
@@ -101,10 +108,20 @@ __all__ = [
     "WorkSource",
     "WorkUnit",
     "__version__",
+    "about_tokens",
+    "check_checkpoint",
+    "cut_at_stop",
+    "declared_end_ids",
+    "end_ids",
     "first_line",
+    "generate_texts",
     "hookimpl",
     "last_closed_box",
+    "lm_eval_model_names",
     "open_lm",
     "packaged_task",
+    "trusts_remote_code",
+    "weight_hash",
+    "with_stop_tokens",
     "yaml_task",
 ]

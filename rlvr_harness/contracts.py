@@ -225,6 +225,14 @@ class Sampler(Protocol):
 
 
 @runtime_checkable
+class SamplerFamily(Protocol):
+    """A sampler that stands for many: `FAMILY:NAME` asks for one of them, as `lm_eval:hf`."""
+
+    def member(self, name: str) -> Sampler:
+        """That sampler; its name is `FAMILY:NAME`. Raises UnknownName saying what there is."""
+
+
+@runtime_checkable
 class Trainer(Protocol):
     """Makes checkpoints."""
 

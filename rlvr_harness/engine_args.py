@@ -9,12 +9,14 @@ HARMLESS = frozenset(
     {
         # which checkpoint it is
         *("pretrained", "model", "revision", "subfolder", "peft", "delta", "tokenizer", "tokenizer_revision"),
+        *("lora", "lora_local_path", "max_lora_rank"),
         # judged by what they do: the rendered prompts, their tokens, the context
         *("chat_template_args", "enable_thinking", "add_bos_token", "max_length", "max_model_len"),
         # where and how fast it runs
         *("device", "device_map", "device_map_option", "parallelize", "max_memory_per_gpu", "max_cpu_memory"),
         *("offload_folder", "batch_size", "max_batch_size", "tensor_parallel_size", "data_parallel_size"),
         *("pipeline_parallel_size", "gpu_memory_utilization", "swap_space", "max_num_seqs", "low_cpu_mem_usage"),
+        *("kv_cache_memory_bytes", "max_num_batched_tokens", "enable_prefix_caching", "logprobs"),
         # how it is reached
         *("base_url", "api_key", "token", "num_concurrent", "max_retries", "timeout", "cache_dir", "local_files_only"),
         *("trust_remote_code", "use_fast_tokenizer"),

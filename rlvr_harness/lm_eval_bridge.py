@@ -1,15 +1,14 @@
 """The only importer of lm_eval: task definitions, prompts, model loading and results files come through here.
 
-Known to work with lm-eval 0.4.13. Names used, each held by a contract test: `lm_eval.api.task.ConfigurableTask`,
-`lm_eval.tasks.TaskManager`, `lm_eval.api.registry.get_model`, `lm_eval.models.huggingface.HFLM`,
-`lm_eval.loggers.EvaluationTracker`.
+Known to work with lm-eval 0.4.13; the names used are those that `tests/test_lm_eval_contract.py` lists and holds.
 """
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,10 +101,7 @@ def packaged_task(name: str) -> YamlTask:
 
 @dataclass(frozen=True)
 class LmEvalDefinition:
-    """Where lm-eval defines a name: for a task its YAML file and what stands in it, for a group or tag its members.
-
-    Nothing of it has run: functions that the YAML names are still text.
-    """
+    """A task's YAML file and what stands in it (functions still as text), or the members of a group or tag."""
 
     file: Path | None
     config: Mapping[str, Any]
@@ -136,8 +132,7 @@ def find_lm_eval_definition(name: str, include_path: Path | None) -> LmEvalDefin
 
 def is_lm_eval_name(name: str) -> bool:
     """Whether a task file of lm-eval's names this task, group or tag."""
-    files, grouped = _mentions(name)
-    return bool(files) or grouped
+    return any(_mentions(name))
 
 
 def load_lm_eval_task(name: str, file: Path) -> Any:
@@ -195,7 +190,29 @@ def open_lm(name: str, model_args: Mapping[str, Any], device: str | None = None)
         try:
             return model_class.create_from_arg_obj(dict(model_args), {"device": device} if device else {})
         except (*LM_EVAL_EXCEPTIONS, ImportError) as error:
-            raise ModelError(f"cannot open model '{model_args.get('pretrained')}': {first_line(error)}") from error
+            raise ModelError(
+                f"cannot open model '{model_args.get('pretrained', name)}': {first_line(error)}"
+            ) from error
+
+
+def lm_eval_model_names() -> list[str]:
+    """The model types that lm-eval itself can open."""
+    from lm_eval.models import MODEL_MAPPING
+
+    return sorted(MODEL_MAPPING)
+
+
+def generate_texts(lm: Any, prompts: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
+    """The text for each (prompt, generation options) by the model's `generate_until`. Raises ModelError."""
+    from lm_eval.api.instance import Instance
+
+    quiet = {"disable_tqdm": True} if "disable_tqdm" in inspect.signature(lm.generate_until).parameters else {}
+    requests = [Instance("generate_until", {}, (text, dict(o)), row) for row, (text, o) in enumerate(prompts)]
+    with quiet_lm_eval():
+        try:
+            return [str(text) for text in lm.generate_until(requests, **quiet)]
+        except LM_EVAL_EXCEPTIONS as error:
+            raise ModelError(f"lm-eval's {type(lm).__name__} fails to generate: {first_line(error)}") from error
 
 
 def write_lm_eval_results(results: Mapping[str, Any], role: str, folder: Path) -> Path:
@@ -225,8 +242,6 @@ def _configured_task(definition: dict[str, Any], name: str, data_dir: Path | Non
     with quiet_lm_eval():
         try:
             return ConfigurableTask(config=definition)
-        except TaskError:
-            raise
         except LM_EVAL_EXCEPTIONS as error:
             raise _load_error(name, error) from error
 

@@ -10,7 +10,18 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-LIBRARIES = ("lm-eval", "torch", "transformers", "tokenizers", "datasets", "math-verify", "sympy", "numpy", "pyarrow")
+LIBRARIES = (
+    "lm-eval",
+    "torch",
+    "transformers",
+    "vllm",
+    "tokenizers",
+    "datasets",
+    "math-verify",
+    "sympy",
+    "numpy",
+    "pyarrow",
+)
 
 
 def library_versions() -> dict[str, str]:

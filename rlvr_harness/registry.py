@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import pluggy
 
 from rlvr_harness import hookspecs
-from rlvr_harness.contracts import Importer, Metric, ReportSection, Sampler, Task, Trainer, Verifier
+from rlvr_harness.contracts import Importer, Metric, ReportSection, Sampler, SamplerFamily, Task, Trainer, Verifier
 from rlvr_harness.errors import PluginError, UnknownName
 from rlvr_harness.sandbox_contracts import Sandbox
 
@@ -55,11 +55,18 @@ class Registry:
     hooks: Any = field(repr=False)
 
     def get(self, kind: str, name: str) -> Any:
-        """The object of that kind and name. Raises UnknownName with the nearest names."""
+        """The object of that kind and name, or the member NAME of a family by `FAMILY:NAME`.
+
+        Raises UnknownName with the nearest names.
+        """
         try:
             return self.offered[kind][name]
         except KeyError:
             pass
+        stem, colon, member = name.partition(":")
+        family = self.offered[kind].get(stem)
+        if colon and isinstance(family, SamplerFamily):
+            return family.member(member)
         known = sorted(self.offered[kind])
         near = get_close_matches(name, known, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known) or 'none'}"

@@ -29,7 +29,8 @@ LAYERS = (
         *{"contracts", "planning", "metrics", "run_store", "run_reader", "parts", "run_spec", "presets", "task_files"},
         *{"scheduling", "feeding", "costing"},
         *{"lm_eval_bridge", "lm_eval_view", "demo_models", "progress", "provenance", "engine_args", "fairness"},
-        *{"foreign_metric", "foreign_tasks", "local_rows", "sandbox_contracts"},
+        *{"foreign_metric", "foreign_tasks", "local_rows", "local_tokenizer", "sandbox_contracts"},
+        *{"checkpoints", "end_tokens"},
     },
     {"records", "requests", "errors", "profiles", "boxes"},
 )
@@ -44,6 +45,8 @@ HEAVY = (
     "scipy",
     "trl",
     "reasoning_gym",
+    "aiohttp",
+    "vllm",
 )
 DEFERRED = {
     *{

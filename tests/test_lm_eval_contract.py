@@ -18,6 +18,7 @@ USED = {
     "lm_eval.api.registry.get_model",
     "lm_eval.api.task.ConfigurableTask",
     "lm_eval.loggers.EvaluationTracker",
+    "lm_eval.models.MODEL_MAPPING",
     "lm_eval.tasks.TaskManager",
 }
 YAML = """task: sums

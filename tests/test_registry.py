@@ -35,9 +35,9 @@ def load(**plugins):
 
 def test_our_own_plugins_offer_what_they_promise():
     found = load_plugins()
-    names = ["code", "counts", "demo", "hf", "math", "reasoning_gym", "vision"]
+    names = ["code", "counts", "demo", "hf", "lm_eval", "math", "openai", "reasoning_gym", "replay", "vision", "vllm"]
     assert [plugin.name for plugin in found.plugins] == names
-    assert "hf" in found.offered["sampler"]
+    assert {"hf", "vllm"} <= set(found.offered["sampler"])
     assert {"math", "countdown", "code"} <= set(found.offered["verifier"])
     assert set(found.offered["sandbox"]) == {"local", "bwrap", "docker", "unsafe"}
     assert "counts" in found.offered["importer"]
@@ -159,7 +159,9 @@ def test_a_plugin_left_out_offers_nothing():
 
 
 def test_leaving_out_an_unknown_plugin_is_refused():
-    with pytest.raises(UnknownName, match="--without names no plugin: maths; there are: code, counts, demo, hf, math"):
+    with pytest.raises(
+        UnknownName, match="--without names no plugin: maths; there are: code, counts, demo, hf, lm_eval, math"
+    ):
         load_plugins(without=["maths"])
 
 
@@ -179,3 +181,30 @@ def test_a_plugin_that_does_not_import_is_refused_with_a_way_out(broken_entry_po
 
 def test_the_way_out_works(broken_entry_point):
     assert load_plugins(without=["broken"]).plugins == ()
+
+
+class Family:
+    """A sampler that stands for many."""
+
+    name = "many"
+    description = "d"
+
+    def member(self, name):
+        if name != "one":
+            raise UnknownName(f"there is no {name}")
+        return ("member", name)
+
+    def profile(self, request):
+        raise NotImplementedError
+
+    def open(self, request):
+        raise NotImplementedError
+
+
+def test_a_member_of_a_family_is_asked_for_by_both_names():
+    found = load(families=offering(Family(), hook="provide_samplers"))
+    assert found.get("sampler", "many:one") == ("member", "one")
+    with pytest.raises(UnknownName, match="there is no two"):
+        found.get("sampler", "many:two")
+    with pytest.raises(UnknownName, match="no plugin offers a sampler named 'hf:one'"):
+        found.get("sampler", "hf:one")

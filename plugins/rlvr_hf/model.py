@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import gc
-import hashlib
-import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlvr_harness import FinishReason, ModelError, ModelFacts, ModelRequest, Sample, SamplingLaw, WorkUnit
-from rlvr_hf.end_tokens import declared_end_ids, end_ids, with_stop_tokens
+from rlvr_harness import (
+    FinishReason,
+    ModelError,
+    ModelFacts,
+    ModelRequest,
+    Sample,
+    SamplingLaw,
+    WorkUnit,
+    cut_at_stop,
+    declared_end_ids,
+    end_ids,
+    weight_hash,
+    with_stop_tokens,
+)
 from rlvr_hf.penalty import RepetitionPenalty
 from rlvr_hf.seeded_choice import SeededChoice
 from rlvr_hf.stopping import StopStrings, completing_tokens
@@ -228,40 +237,6 @@ def _totals(logprobs: torch.Tensor | None, counts: Sequence[int]) -> list[float]
     last = torch.tensor(counts).clamp_(min=1).unsqueeze(1) - 1
     totals: list[float] = logprobs.cumsum(dim=1).gather(1, last).squeeze(1).tolist()
     return totals
-
-
-def cut_at_stop(text: str, stops: Sequence[str]) -> str | None:
-    """The text before the first stop string, or None where there is none. ("a\\n\\nQ", ["\\n\\n"]) -> "a"."""
-    found = [position for stop in stops if (position := text.find(stop)) >= 0]
-    return text[: min(found)] if found else None
-
-
-def weight_hash(path: str, revision: str | None) -> str | None:
-    """sha256 over the names and contents of a checkpoint's weight files; None where they are not on this disk.
-
-    Files in the Hub's cache are stored under their own sha256, which is then taken from the name.
-    """
-    folder = Path(path)
-    if not folder.is_dir():
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import LocalEntryNotFoundError
-
-        try:
-            folder = Path(snapshot_download(path, revision=revision, local_files_only=True))
-        except (LocalEntryNotFoundError, OSError, ValueError):
-            return None
-    digest = hashlib.sha256()
-    files = sorted(file for pattern in ("*.safetensors", "*.bin") for file in folder.glob(pattern))
-    for file in files:
-        stored = file.resolve().name
-        content = stored if re.fullmatch(r"[0-9a-f]{64}", stored) else _file_sha256(file)
-        digest.update(f"{file.name} {content}\n".encode())
-    return digest.hexdigest() if files else None
-
-
-def _file_sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _plain_attention(config: Any) -> bool:

@@ -37,3 +37,9 @@ def token_text(tokenizer: Any, token: int) -> str | None:
         return None
     text: str | None = tokenizer.convert_ids_to_tokens(token)
     return text
+
+
+def cut_at_stop(text: str, stops: Sequence[str]) -> str | None:
+    """The text before the first stop string, or None where there is none. ("a\\n\\nQ", ["\\n\\n"]) -> "a"."""
+    found = [position for stop in stops if (position := text.find(stop)) >= 0]
+    return text[: min(found)] if found else None

@@ -1,0 +1,127 @@
+"""An opened vLLM engine that samples closed units of work, or is kept full from a source of work."""
+
+from __future__ import annotations
+
+import gc
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from rlvr_harness import (
+    CheckpointProfile,
+    FinishReason,
+    ModelError,
+    ModelFacts,
+    ModelRequest,
+    Problem,
+    Sample,
+    SamplingLaw,
+    WorkSource,
+    WorkUnit,
+    cut_at_stop,
+)
+from rlvr_vllm.engine import GuardedEngine, shut_down
+from rlvr_vllm.parameters import Parameters
+from rlvr_vllm.streaming import FULL, ClosedWork, EngineInput, Flight, Wanted
+
+UNIT_ROUNDS = 4
+"""A closed unit holds this many times what runs at once, since the engine runs empty towards the end of each unit."""
+PROMPTS_KEPT = 4096
+"""Tokenised prompts kept: a plan comes back to every problem of a task several times."""
+REASONS = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
+"""vLLM's other reasons (abort, error, repetition) are failures of the engine, not ends of a text."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What is known of an opened model beside its engine; `lora` is vLLM's request for an adapter, or None."""
+
+    request: ModelRequest
+    profile: CheckpointProfile
+    facts: ModelFacts
+    lora: Any = None
+    logprobs: bool = False
+
+
+class VllmModel:
+    """A model in an engine; see `OpenModel` and `StreamingModel` for the contracts."""
+
+    facts: ModelFacts
+
+    def __init__(self, llm: Any, opened: Opened) -> None:
+        """`llm`: a `vllm.LLM`, which `close` ends."""
+        config = llm.llm_engine.vllm_config
+        self._llm = llm
+        self._opened = opened
+        self._engine: GuardedEngine | None = GuardedEngine(llm, opened.request.path)
+        self._context = int(config.model_config.max_model_len)
+        self._vocabulary = int(config.model_config.get_vocab_size())
+        self._running = int(config.scheduler_config.max_num_seqs)
+        self._prompts: OrderedDict[str, list[int]] = OrderedDict()
+        self.facts = opened.facts
+
+    def rows_per_unit(self, tokens_per_row: int) -> int:
+        """The asked-for batch size, else enough to keep the engine full: what does not fit in memory waits its turn."""
+        return self._opened.request.batch_size or UNIT_ROUNDS * self._running
+
+    def sample(self, work: WorkUnit, law: SamplingLaw) -> list[Sample]:
+        """All samples of the unit, in its order."""
+        order = [(cell.problem.problem_id, index) for cell in work for index in cell.indices]
+        found = {(one.problem_id, one.index): one for some in self.stream(ClosedWork(work), law) for one in some}
+        return [found[key] for key in order]
+
+    def stream(self, work: WorkSource, law: SamplingLaw) -> Iterator[list[Sample]]:
+        """Samples of all that `work` gives, as they finish."""
+        if self._engine is None:
+            raise ModelError(f"model '{self._opened.request.path}' is closed; open it again to sample from it")
+        opened = self._opened
+        parameters = Parameters(
+            law, opened.facts.eos_token_ids, opened.profile.tokenizer, self._vocabulary, opened.logprobs
+        )
+
+        def describe(wanted: Wanted) -> EngineInput:
+            prompt = {"type": "token", "prompt_token_ids": self._prompt(wanted.problem, law)}
+            return EngineInput(prompt, parameters.of(wanted.problem.stop, wanted.seed), opened.lora)
+
+        return Flight(self._engine, FULL * self._running, describe, self._sample).run(work)
+
+    def close(self) -> None:
+        """Ends the engine with its processes and gives its memory back."""
+        if self._llm is None:
+            return
+        shut_down(self._llm)
+        self._llm = self._engine = None
+        gc.collect()
+
+    def _prompt(self, problem: Problem, law: SamplingLaw) -> list[int]:
+        """The prompt as the model will see it. Raises ModelError when it does not fit the context."""
+        ids = self._prompts.get(problem.prompt)
+        if ids is None:
+            ids = self._prompts[problem.prompt] = list(self._opened.profile.token_ids(problem.prompt))
+            if len(self._prompts) > PROMPTS_KEPT:
+                self._prompts.popitem(last=False)
+        if len(ids) + law.max_gen_toks > self._context:
+            raise ModelError(
+                f"task '{problem.task}', problem {problem.problem_id}: its prompt of {len(ids)} tokens and "
+                f"max_gen_toks={law.max_gen_toks} exceed the engine's context of {self._context} tokens; "
+                "lower max_gen_toks in --gen_kwargs, or raise max_model_len in --model_args"
+            )
+        return ids
+
+    def _sample(self, wanted: Wanted, output: Any) -> Sample:
+        """`output`: vLLM's finished RequestOutput, with one completion."""
+        completion = output.outputs[0]
+        cut = cut_at_stop(completion.text, wanted.problem.stop)
+        return Sample(
+            task=wanted.problem.task,
+            model=self._opened.request.role,
+            problem_id=wanted.problem.problem_id,
+            index=wanted.index,
+            seed=wanted.seed,
+            # vLLM cuts at the first stop string of the list; where one token completes two, another may come before it.
+            text=completion.text if cut is None else cut,
+            finish_reason=REASONS.get(str(completion.finish_reason), FinishReason.ERROR),
+            n_tokens=len(completion.token_ids),
+            logprob_sum=completion.cumulative_logprob,
+        )
