@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlvr_harness import provenance
+from rlvr_harness import budgeting, provenance
 from rlvr_harness.assembling import results_of_counts
 from rlvr_harness.checking import agreement_lines, check_rows, read_labelled, write_jsonl
 from rlvr_harness.confining import confine
@@ -20,7 +20,7 @@ from rlvr_harness.errors import PluginError, RunFolderError
 from rlvr_harness.estimating import Known, plan_lines
 from rlvr_harness.foreign_metric import NO_CHOICE, MetricChoice
 from rlvr_harness.lm_eval_bridge import write_lm_eval_results
-from rlvr_harness.preparing import find_task, prepare
+from rlvr_harness.preparing import PreparedRun, find_task, prepare
 from rlvr_harness.probing import probe
 from rlvr_harness.profiles import find_profile
 from rlvr_harness.records import Problem
@@ -57,7 +57,13 @@ def plan(
     """The plan of a run, line by line; samples nothing, but for a short burst per model where it is to `measure`."""
     prepared = prepare(spec, load_plugins(spec.without))
     known = Known(tokens_per_s, probe(prepared) if measure else {}, detectable)
-    return [*plan_lines(prepared, known), *prepared.notes]
+    return _plan_text(prepared, known)
+
+
+def _plan_text(prepared: PreparedRun, known: Known | None = None) -> list[str]:
+    whole = budgeting.without_budget(prepared)
+    spent = f"a budget of {prepared.spec.budget}: after the first, a stage is drawn only where it fits"
+    return [*plan_lines(whole, known), *([spent] if prepared.spec.budget else []), *prepared.notes]
 
 
 def run(spec: RunSpec, quiet: bool = False) -> Finished:
@@ -170,7 +176,7 @@ def _run_through(spec: RunSpec, folder: Path, earlier: Mapping[str, Any] | None,
     registry = load_plugins(spec.without)
     prepared = prepare(spec, registry, earlier)
     if not way.quiet:
-        print(*plan_lines(prepared), *prepared.notes, sep="\n", file=sys.stderr, flush=True)
+        print(*_plan_text(prepared), sep="\n", file=sys.stderr, flush=True)
     results = run_stages(prepared, folder, earlier, way)
     write_reports([results], folder, plugin_sections(registry, [results]))
     return Finished(folder, results)

@@ -19,7 +19,8 @@ HARMLESS = frozenset(
         *("kv_cache_memory_bytes", "max_num_batched_tokens", "enable_prefix_caching", "logprobs"),
         # how it is reached
         *("base_url", "api_key", "token", "num_concurrent", "max_retries", "timeout", "cache_dir", "local_files_only"),
-        *("trust_remote_code", "use_fast_tokenizer"),
+        *("trust_remote_code", "use_fast_tokenizer", "concurrency", "n_per_request", "api_key_env", "retry_wait"),
+        *("price_in", "price_out"),
     }
 )
 """Free to differ: none of these changes the law that answers are drawn from, or another check sees what they change."""
@@ -27,10 +28,10 @@ LAW = frozenset(
     {
         *("dtype", "torch_dtype", "quantization", "quantization_config", "load_in_4bit", "load_in_8bit"),
         *("autogptq", "gptqmodel", "gguf_file", "kv_cache_dtype", "softmax_dtype", "rope_scaling", "rope_theta"),
-        "hf_overrides",
+        *("hf_overrides", "endpoint", "extra_body", "chat_template_kwargs"),
     }
 )
-"""Change the law itself: precision, quantisation, positions. All others get a warning."""
+"""Change the law itself: precision, quantisation, positions, what a server is asked for. Others get a warning."""
 
 
 def law_arg(name: str) -> bool:

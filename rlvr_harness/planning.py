@@ -7,9 +7,11 @@ n for all; `SequentialPlan` goes on in stages where too few were right. Units, s
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import inf
 from typing import Any, Protocol
 
 from rlvr_harness.errors import UsageError
@@ -20,6 +22,29 @@ SampleKey = tuple[str, int]
 """(problem_id, index): what identifies a sample within one task and model."""
 FIRST_STAGE = 16
 """Samples before the first decision: with r = 8 a problem of even chances then stops, the hard ones go on."""
+
+
+_BUDGET = re.compile(r"([0-9]+(?:\.[0-9]+)?)(|k|K|M|B|min|h)")
+_TOKENS = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "B": 1e9}
+_SECONDS = {"min": 60.0, "h": 3600.0}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a run may spend: completion tokens, and seconds of the engines."""
+
+    tokens: float = inf
+    seconds: float = inf
+
+
+def parse_budget(text: str) -> Budget:
+    """`2.5M` -> 2,500,000 tokens, `8h` -> 8 hours. Raises ValueError on anything else."""
+    found = _BUDGET.fullmatch(text.strip())
+    if not found or not float(found[1]):
+        raise ValueError(f"--budget {text}: give tokens as 800k, 2.5M or 1B, or time as 90min or 8h")
+    if found[2] in _SECONDS:
+        return Budget(seconds=float(found[1]) * _SECONDS[found[2]])
+    return Budget(tokens=float(found[1]) * _TOKENS[found[2]])
 
 
 class Plan(Protocol):

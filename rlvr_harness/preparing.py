@@ -47,6 +47,8 @@ class PreparedTask:
     plan: Plan
     k: int
     confined: Confined | None = None
+    whole: Plan | None = None
+    """The plan without a budget, of which `plan` is then the part that is drawn; None where there is none."""
 
     @property
     def name(self) -> str:
@@ -100,12 +102,13 @@ def prepare(spec: RunSpec, registry: Registry, earlier: Mapping[str, Any] | None
         if prompted.loaded.image_field and not getattr(sampler, "reads_images", False):
             raise UsageError(f"task '{task.name}' shows pictures, and sampler '{sampler.name}' reads text only")
         kept = (earlier or {}).get("tasks", {}).get(task.name, {}).get("plan")
-        plan = plan_from_data(kept) if kept else plan_for(spec, task.name, number)
+        whole = plan_for(spec, task.name, number) if spec.budget else None
+        plan = plan_from_data(kept) if kept else first_plan(whole) if whole else plan_for(spec, task.name, number)
         verifier = _verifier(registry, prompted, spec)
         confined = confine(verifier, registry, spec.sandbox_choice)
         verifier = confined.verifier if confined else verifier
         _try_verifier(verifier, prompted.problems[:1])
-        prepared.append(PreparedTask(prompted, verifier, law, plan, min(spec.k, plan.n), confined))
+        prepared.append(PreparedTask(prompted, verifier, law, plan, min(spec.k, plan.n), confined, whole))
     args = {role: request.args for role, request in requests.items()}
     conditions = Conditions(profiles, args, [task.prompted for task in prepared], chat.wanted)
     fair = decide(conditions, earlier, spec.allow_unfair)
@@ -154,6 +157,11 @@ def plan_for(spec: RunSpec, task: str, number: int | None) -> Plan:
         listed = ",".join(str(stage) for stage in stages)
         raise UsageError(f"task '{task}' has {n} samples per problem, which is none of --stages {listed}; add it there")
     return SequentialPlan(tuple(stage for stage in stages if stage <= n), spec.stop_after)
+
+
+def first_plan(whole: Plan) -> Plan:
+    """The first stage alone: with a budget the others wait."""
+    return dataclasses.replace(whole, stages=whole.stages[:1]) if isinstance(whole, SequentialPlan) else whole
 
 
 def law_as_data(law: SamplingLaw) -> dict[str, Any]:

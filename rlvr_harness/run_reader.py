@@ -115,6 +115,18 @@ def read_verdicts(folder: Path, task: str, model: str, verifier: str) -> Iterato
             yield Verdict(problem_id, index, Outcome(outcome), answer, reason, seconds)
 
 
+def token_sums(folder: Path, task: str, model: str) -> dict[str, tuple[int, int]]:
+    """problem_id -> number of its stored samples, and of their tokens."""
+    sums: dict[str, tuple[int, int]] = {}
+    for batch in first_rows(folder, samples_folder(folder, task, model), (*KEY, "n_tokens")):
+        table = pa.table([batch.column(0), batch.column(2)], names=["problem_id", "n_tokens"])
+        counted = table.group_by("problem_id").aggregate([("n_tokens", "count"), ("n_tokens", "sum")])
+        for row in counted.to_pylist():
+            samples, tokens = sums.get(row["problem_id"], (0, 0))
+            sums[row["problem_id"]] = (samples + row["n_tokens_count"], tokens + row["n_tokens_sum"])
+    return sums
+
+
 def read_texts(folder: Path, task: str, model: str) -> Iterator[tuple[str, int, str, str, int]]:
     """(problem_id, index, text, finish reason, number of tokens) of every stored sample, the first of each index."""
     for batch in first_rows(folder, samples_folder(folder, task, model), TEXT_COLUMNS):

@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from rlvr_harness.errors import UsageError, first_line
 from rlvr_harness.foreign_metric import MetricChoice
+from rlvr_harness.planning import Budget, parse_budget
 from rlvr_harness.requests import SandboxChoice
 
 Scalar = str | int | float | bool | None
@@ -126,6 +127,10 @@ class RunSpec(BaseModel):
     stop_after: int = Field(
         8, ge=1, description="sequential plan: right samples with which a problem stops at the end of a stage"
     )
+    budget: str | None = Field(
+        None,
+        description="tokens (2.5M) or engine time (8h) of all models; a stage that would not fit is not drawn",
+    )
     limit: int | None = Field(None, ge=1, description="only the first N problems of each task")
     seed: int = Field(0, ge=0, description="seed of the run; every sample's seed derives from it")
     data_dir: Path | None = Field(None, description="folder with local copies of the data sets")
@@ -171,7 +176,16 @@ class RunSpec(BaseModel):
         _check_law(self.gen_kwargs)
         return self
 
+    @property
+    def allowance(self) -> Budget:
+        """What the run may spend; boundless without --budget."""
+        return parse_budget(self.budget) if self.budget else Budget()
+
     def _check_stages(self) -> None:
+        if self.budget is not None:
+            parse_budget(self.budget)
+            if self.plan != "sequential":
+                raise ValueError("--budget chooses between stages; it needs --plan sequential")
         if self.stages is None:
             return
         if self.plan != "sequential":

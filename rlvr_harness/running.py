@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -12,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rlvr_harness import provenance
+from rlvr_harness import budgeting, provenance
 from rlvr_harness.assembling import assemble_results
 from rlvr_harness.contracts import OpenModel, StreamingModel
 from rlvr_harness.errors import RunFolderError
@@ -42,8 +43,7 @@ def run_stages(prepared: PreparedRun, folder: Path, earlier: Mapping[str, Any] |
     with RunStore(folder) as store, _imports_left_to_rest():
         record = _start(prepared, store, earlier)
         hooks.run_started(spec=prepared.spec.as_data(), run_dir=folder)
-        for role in prepared.requests:
-            _sample_model(prepared, role, store, record, way)
+        prepared = _sample(prepared, store, record, way)
         hooks.stage_finished(stage="sampling", run_dir=folder)
         results = assemble_results(prepared, folder, record)
         _finish_record(record, time.perf_counter() - started)
@@ -52,6 +52,22 @@ def run_stages(prepared: PreparedRun, folder: Path, earlier: Mapping[str, Any] |
         store.write_json("results.json", results)
     hooks.run_finished(results=results, run_dir=folder)
     return results
+
+
+def _sample(prepared: PreparedRun, store: RunStore, record: Record, way: Way) -> PreparedRun:
+    """All samples of all models; with a budget stage by stage. The run with the plans that came of it."""
+    going_on: PreparedRun | None = prepared
+    while going_on is not None:
+        prepared = going_on
+        for role in prepared.requests:
+            _sample_model(prepared, role, store, record, way)
+        going_on = budgeting.advanced(prepared, store, record) if prepared.spec.budget and way.sampling else None
+        if going_on is not None:
+            record["tasks"] = {task.name: _task_record(task) for task in going_on.tasks}
+            store.write_run(record)
+    if prepared.spec.budget:
+        record["notes"] = [*record["notes"], *budgeting.ends(prepared)]
+    return prepared
 
 
 @contextmanager
@@ -210,9 +226,16 @@ def command_of(spec: RunSpec) -> str:
         elif name == "also":
             words += [f"--also {role}={path}" for role, path in value.items()]
         elif isinstance(value, dict):
-            words.append(f"--{name} " + ",".join(f"{key}={item}" for key, item in value.items()))
+            words.append(f"--{name} {shlex.quote(_pairs(value))}")
         elif isinstance(value, list):
             words.append(f"--{name} {','.join(str(item) for item in value)}")
         else:
             words.append(f"--{name} {shlex.quote(str(value))}")
     return " ".join(words)
+
+
+def _pairs(value: Mapping[str, Any]) -> str:
+    """key=value,... as the flags take it; JSON where a value is nested or holds a comma."""
+    if any(isinstance(item, dict | list) or "," in str(item) for item in value.values()):
+        return json.dumps(value)
+    return ",".join(f"{key}={item}" for key, item in value.items())

@@ -112,3 +112,17 @@ def harness():
         return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd or Path.cwd())
 
     return run
+
+
+@pytest.fixture
+def cli(capfd):
+    """cli(*words) -> (exit status, stdout, stderr) of the command line, run in this process."""
+
+    from rlvr_harness.cli import main
+
+    def run(*words):
+        statuses = []
+        main([str(word) for word in words], exit_with=statuses.append)
+        return statuses[0], *capfd.readouterr()
+
+    return run

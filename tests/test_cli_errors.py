@@ -15,18 +15,6 @@ AIME24 = {"id": 60, "problem": "How many?", "answer": "204"}
 
 
 @pytest.fixture
-def cli(capfd):
-    """cli(*words) -> (exit status, stdout, stderr) of the command line, run in this process."""
-
-    def run(*words):
-        statuses = []
-        main([str(word) for word in words], exit_with=statuses.append)
-        return statuses[0], *capfd.readouterr()
-
-    return run
-
-
-@pytest.fixture
 def refused(cli):
     """refused(status, *words) -> the one line of stderr; nothing on stdout."""
 

@@ -22,6 +22,7 @@ LAYERS = (
     {"app", "listing", "validation", "doctor"},
     {
         *{"running", "pipeline", "judging", "keeping", "topping_up", "estimating", "probing"},
+        *{"budgeting"},
         *{"assembling", "preparing", "reverifying", "checking"},
     },
     {"registry", "hookspecs", "stages", "report", "options", "stopping", "comparing", "confining"},
