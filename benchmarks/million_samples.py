@@ -64,8 +64,8 @@ def write(options: argparse.Namespace, name: str, beta: tuple[float, float], kno
     draws = np.random.default_rng(len(name))
     shape = argparse.Namespace(n=options.n, bytes=options.bytes, alpha=beta[0], beta=beta[1])
     with pq.ParquetWriter(target, SCHEMA, compression="zstd") as writer:
-        for problem_id, reference in known:
-            writer.write_table(samples_of(problem_id, reference, shape, draws))
+        for problem_id, _ in known:
+            writer.write_table(samples_of(problem_id, known, shape, draws))
     return target
 
 
