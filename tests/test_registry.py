@@ -39,7 +39,7 @@ def test_our_own_plugins_offer_what_they_promise():
     assert [plugin.name for plugin in found.plugins] == names
     assert {"hf", "vllm"} <= set(found.offered["sampler"])
     assert {"math", "countdown", "code"} <= set(found.offered["verifier"])
-    assert set(found.offered["sandbox"]) == {"local", "bwrap", "docker", "unsafe"}
+    assert set(found.offered["sandbox"]) == {"local", "bwrap", "docker", "docker-strict", "unsafe"}
     assert "counts" in found.offered["importer"]
     assert {"countdown", "gsm8k", "math500", "aime24", "aime25", "amc23"} <= set(found.offered["task"])
 

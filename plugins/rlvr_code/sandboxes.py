@@ -13,6 +13,7 @@ _DESCRIPTIONS = {
     "local": "a confined worker process on this machine, kept from program to program (Linux)",
     "bwrap": "bubblewrap around a new interpreter for each program (Linux, package bubblewrap)",
     "docker": "a container without network, kept from program to program (docker or podman)",
+    "docker-strict": "a new container for each program (docker or podman)",
     "unsafe": "a plain child process with limits and no isolation: for programs that you trust",
 }
 

@@ -35,7 +35,9 @@ def _parser() -> argparse.ArgumentParser:
     corpus.add_argument("folder", type=Path, help="holds manifest.json, tasks.json and the programs")
     corpus.add_argument("--json", type=Path, metavar="OUT", help="also write the results as JSON")
     for command in (check, corpus):
-        command.add_argument("--backend", default="local", help="local (default), bwrap, docker or unsafe")
+        command.add_argument(
+            "--backend", default="local", help="local (default), bwrap, docker, docker-strict or unsafe"
+        )
         command.add_argument("--level", type=int, default=3, help="refuse less isolation than this (default 3)")
     return parser
 

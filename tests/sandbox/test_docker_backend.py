@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rlvr_sandbox.backends import open_backend
 from rlvr_sandbox.backends.docker_container import LABEL, owner, remove_stale
 from rlvr_sandbox.conformance import CHECKS, Trial, attempt, values
 from rlvr_sandbox.corpus import Corpus, summary
@@ -111,7 +112,7 @@ def test_a_job_of_other_limits_gets_a_container_of_its_size(backend, client):
 
 
 def test_strict_makes_a_container_for_each_program(backend):
-    box = DockerBackend(Engine(strict=True)).open()
+    box = open_backend("docker-strict").open()
     assert box.alive
     box.run(job("def f(x): return x"), lambda *_: True)
     assert not box.alive

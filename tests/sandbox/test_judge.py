@@ -257,7 +257,7 @@ def test_any_text_is_a_program(fake, told, twice, program):
 
 
 def test_an_unknown_backend_is_refused_with_the_list():
-    with pytest.raises(SandboxUnavailable, match="local, bwrap, docker, unsafe"):
+    with pytest.raises(SandboxUnavailable, match="local, bwrap, docker, docker-strict, unsafe"):
         Judge("vm")
 
 

@@ -220,3 +220,14 @@ def _way_in(error: BaseException) -> str:
     if "Permission denied" in str(error):
         return "let this user use the engine's socket (group docker), or set DOCKER_HOST to a rootless engine's"
     return _ENGINE
+
+
+class StrictDockerBackend(DockerBackend):
+    """A new container for each program: slower by far, and nothing at all is kept from one to the next."""
+
+    name = "docker-strict"
+    description = "a new container for each program (Docker, or Podman through its socket)"
+
+    def __init__(self, modules: Sequence[str] = ("numpy",), preload: Sequence[str] = ()) -> None:
+        """See `DockerBackend`."""
+        super().__init__(Engine(strict=True), modules, preload)
