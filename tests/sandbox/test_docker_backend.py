@@ -9,6 +9,7 @@ import pytest
 
 from rlvr_sandbox.backends import open_backend
 from rlvr_sandbox.backends.docker_container import LABEL, owner, remove_stale
+from rlvr_sandbox.backends.docker_streams import PipedStream
 from rlvr_sandbox.conformance import CHECKS, Trial, attempt, values
 from rlvr_sandbox.corpus import Corpus, summary
 from rlvr_sandbox.jail import tagged
@@ -54,6 +55,14 @@ def ours(client):
 def test_the_container_keeps_every_promise(backend, check):
     assert backend.isolation().level == 3
     assert check.run(backend) == ""
+
+
+def test_on_this_machine_the_stream_goes_past_the_engine(backend):
+    box = backend.open()
+    try:
+        assert isinstance(box.inner._stream, PipedStream)
+    finally:
+        box.close()
 
 
 def test_an_image_that_is_not_there_names_the_command_that_builds_it(backend):

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from rlvr_sandbox.backends import docker_container
-from rlvr_sandbox.backends.docker_container import AttachedStream, Plan, Size, arguments, jail_code, owner, remove_stale
+from rlvr_sandbox.backends import docker_container, docker_pipes
+from rlvr_sandbox.backends.docker_container import Plan, Size, arguments, jail_code, owner, remove_stale
 from rlvr_sandbox.backends.docker_seccomp import NEEDED_TO_START, profile
+from rlvr_sandbox.backends.docker_streams import AttachedStream
 from rlvr_sandbox.errors import SandboxUnavailable
 from rlvr_sandbox.image import contents
 from rlvr_sandbox.jail import seccomp, wire
@@ -38,6 +39,8 @@ def test_a_container_has_no_network_no_rights_and_nothing_to_write_but_two_bound
     assert given["tmpfs"]["/tmp"] == "size=16m,mode=1777,nr_inodes=16384"
     assert set(given["tmpfs"]) == {"/tmp", docker_container.SCRATCH}
     assert not {"volumes", "mounts", "privileged", "devices", "pid_mode"} & set(given)
+    (shown,) = arguments(Plan("img"), SIZE, 1000, {}, Path("/pipes"))["mounts"]
+    assert (shown["Source"], shown["Target"], shown["ReadOnly"]) == ("/pipes", docker_pipes.INSIDE, True)
 
 
 def test_a_container_is_bounded_a_little_above_its_programs():

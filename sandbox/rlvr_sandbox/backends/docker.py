@@ -133,18 +133,19 @@ class DockerBackend:
 
     def _first_that_works(self) -> tuple[Plan | None, Isolation]:
         missing: list[str] = []
-        for own_profile, count_files in itertools.product((True, False), (True, False)):
-            plan = Plan(self._engine.image, self._engine.runtime, own_profile, count_files)
+        for choice in itertools.product((True, False), (True, False), (True, False)):
+            plan = Plan(self._engine.image, self._engine.runtime, *choice)
             try:
                 box = self.start(plan, Size.of(Limits()))
+                fault, hello = trial_fault(box), box.hello
+                box.close()
+                if not fault:
+                    return plan, Isolation(hello.level, hello.mechanisms, [*missing, *hello.missing])
+                fault = f"a trial program did not run: {fault}"
             except SandboxUnavailable as error:
-                missing.append(f"{_described(plan)}: {error}")
-                continue
-            fault, hello = trial_fault(box), box.hello
-            box.close()
-            if not fault:
-                return plan, Isolation(hello.level, hello.mechanisms, [*missing, *hello.missing])
-            missing.append(f"{_described(plan)}: a trial program did not run: {fault}")
+                fault = str(error)
+            if not plan.near:  # else the engine may be on another machine, and nothing is missing for that
+                missing.append(f"{_described(plan)}: {fault}")
         advice = f"see that `docker run --rm --network none {self._engine.image} python3 -V` works"
         return None, Isolation(0, missing=missing, advice=advice)
 

@@ -9,8 +9,6 @@ import json
 import os
 import secrets
 import socket
-import ssl
-import struct
 import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from rlvr_sandbox import jail
+from rlvr_sandbox.backends import docker_pipes
 from rlvr_sandbox.backends.docker_seccomp import profile
+from rlvr_sandbox.backends.docker_streams import AttachedStream, PipedStream, attached_to
 from rlvr_sandbox.backends.stream import Stream, StreamBox
 from rlvr_sandbox.errors import SandboxUnavailable
 from rlvr_sandbox.jail import wire
@@ -27,15 +27,14 @@ from rlvr_sandbox.records import Job, Limits
 LABEL = "rlvr-sandbox"  # its value is the owner of the container, see `owner`
 _USER_LABEL = "rlvr-sandbox.user"
 SCRATCH = "/run/rlvr-sandbox"
-_STDERR = 2
-_MUX_HEAD = struct.Struct(">BxxxI")  # Docker's frames of an attached stream: which descriptor, how many bytes
 # User ids for programs: above those of people and services, within the 65,536 that a rootless engine maps. One for each
 # container, since the kernel counts the processes of a user over all of them.
 _USERS = range(61_200, 64_900)
 _OWN_PROCESSES = 8  # zygote, forking process, whoever sweeps up, and the engine's own entry
 _OWN_MEMORY_MB = 256
 _SHARED_MB = 16
-_WORDS_KEPT = 2000
+_START_S = 60.0
+_PYTHON_FLAGS = ("-s", "-S", "-P", "-X", "utf8", "-W", "ignore")
 # The jail's own code comes first on standard input, so that any image with a Python will do.
 _BOOT = f"""
 import os, sys
@@ -46,6 +45,7 @@ while len(code) < size:
     code += part
 path = "{SCRATCH}/jail.zip"
 with open(path, "wb") as file: file.write(code)
+if sys.argv[2:]: exec(sys.argv[2])
 sys.path.append(path)
 from jail import zygote
 del sys.path[-1], code, part
@@ -83,11 +83,15 @@ class Plan:
     own_profile: bool = True
     count_files: bool = True
     """The engine takes a bound on the number of files of a tmpfs."""
+    near: bool = False
+    """The engine is on this machine, so that its containers can be shown a folder of it."""
 
 
-def arguments(plan: Plan, size: Size, code_bytes: int, labels: Mapping[str, str]) -> dict[str, Any]:
-    """What the engine is asked for, in the words of the SDK's `containers.create`."""
-    from docker.types import LogConfig, Ulimit
+def arguments(
+    plan: Plan, size: Size, code_bytes: int, labels: Mapping[str, str], pipes: Path | None = None
+) -> dict[str, Any]:
+    """What the engine is asked for, in the words of the SDK's `containers.create`. `pipes`: a folder to be shown."""
+    from docker.types import LogConfig, Mount, Ulimit
 
     security = ["no-new-privileges:true"]
     if plan.own_profile:
@@ -95,12 +99,12 @@ def arguments(plan: Plan, size: Size, code_bytes: int, labels: Mapping[str, str]
     processes = size.processes + _OWN_PROCESSES
     memory = f"{size.memory_mb + size.disk_mb + _SHARED_MB + _OWN_MEMORY_MB}m"
     ulimits = {"nofile": 1024, "nproc": max(256, processes), "core": 0}
-    flags = ["-s", "-S", "-P", "-X", "utf8", "-W", "ignore"]
     files = f",nr_inodes={size.disk_mb * 1024}" if plan.count_files else ""
     return {
         "image": plan.image,
-        "entrypoint": ["python3", *flags, "-c", _BOOT],
-        "command": [str(code_bytes)],
+        "entrypoint": ["python3", *_PYTHON_FLAGS, "-c", _BOOT],
+        "command": [str(code_bytes), *([docker_pipes.BOOT] if pipes else [])],
+        **({"mounts": [Mount(docker_pipes.INSIDE, str(pipes), type="bind", read_only=True)]} if pipes else {}),
         "environment": {"PYTHONHASHSEED": "0"},
         "labels": dict(labels),
         "stdin_open": True,  # closed when the judge's end closes: the zygote ends with the judge
@@ -132,43 +136,6 @@ def jail_code() -> bytes:
         for path in sorted(Path(jail.__file__).parent.glob("*.py")):
             packed.write(path, f"jail/{path.name}")
     return archive.getvalue()
-
-
-class AttachedStream(Stream):
-    """Docker's attached stream: what comes is framed once more, standard output and standard error in one."""
-
-    def __init__(self, descriptor: int) -> None:
-        """Owns the descriptor."""
-        super().__init__(descriptor, descriptor)
-        self._raw, self._left, self._kind = bytearray(), 0, 0
-        self.words = ""
-
-    def _part(self, size: int) -> bytes:
-        while True:
-            if payload := self._unwrap():
-                return payload
-            data = os.read(self._in, size)
-            if not data:
-                return b""
-            self._raw += data
-
-    def _unwrap(self) -> bytes:
-        """Standard output out of what has come; standard error goes to `words`."""
-        payload = bytearray()
-        while self._raw:
-            if not self._left:
-                if len(self._raw) < _MUX_HEAD.size:
-                    break
-                self._kind, self._left = _MUX_HEAD.unpack_from(self._raw)
-                del self._raw[: _MUX_HEAD.size]
-            part = bytes(self._raw[: self._left])
-            del self._raw[: self._left]
-            self._left -= len(part)
-            if self._kind == _STDERR:
-                self.words = (self.words + part.decode("utf-8", "replace"))[-_WORDS_KEPT:]
-            else:
-                payload += part
-        return bytes(payload)
 
 
 class ContainerWorker:
@@ -212,38 +179,37 @@ def open_container(client: Any, plan: Plan, size: Size, settings: Mapping[str, A
     Raises SandboxUnavailable with what the zygote or the engine said, and docker.errors.APIError when the engine does
     not make such a container.
     """
-    code = jail_code()
-    user = _free_user(client)
+    code, user = jail_code(), _free_user(client)
     labels = {LABEL: owner(), _USER_LABEL: str(user)}
-    container = client.containers.create(**arguments(plan, size, len(code), labels))
-    worker = ContainerWorker(client, container)
-    try:
-        stream = AttachedStream(_attached(container))
-        container.start()
-        stream.send(code, 60.0)
-    except wire.Broken as broken:
-        worker.kill()
-        raise SandboxUnavailable(f"the container ended at its start: {broken}") from broken
-    except BaseException:
-        worker.kill()
-        raise
+    with contextlib.ExitStack() as stack:
+        pipes = docker_pipes.NamedPipes() if plan.near else None
+        if pipes is not None:
+            stack.callback(pipes.close)
+        asked = arguments(plan, size, len(code), labels, pipes.folder if pipes else None)
+        container = client.containers.create(**asked)
+        worker = ContainerWorker(client, container)
+        try:
+            attached = attached_to(container)
+            stream = _started(container, attached, code, pipes)
+        except wire.Broken as broken:
+            worker.kill()
+            raise SandboxUnavailable(f"the container ended at its start: {broken}") from broken
+        except BaseException:
+            worker.kill()
+            raise
     try:
         return StreamBox(worker, stream, {**settings, "scratch": SCRATCH, "user": user}, programs)
     except SandboxUnavailable as error:
-        raise SandboxUnavailable(f"{error} {stream.words.strip().rpartition(chr(10))[2]}".strip()) from error
+        raise SandboxUnavailable(f"{error} {attached.words.strip().rpartition(chr(10))[2]}".strip()) from error
 
 
-def _attached(container: Any) -> int:
-    """A descriptor of our own on the container's standard streams; attached before the start, nothing is missed."""
-    held = container.attach_socket(params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
-    plain = getattr(held, "_sock", held)
-    if isinstance(plain, ssl.SSLSocket) or not isinstance(plain, socket.socket):
-        held.close()
-        raise SandboxUnavailable("the engine's address must be unix:// or plain tcp://; TLS and ssh are not spoken")
-    descriptor = os.dup(plain.fileno())
-    held.close()
-    plain.close()
-    return descriptor
+def _started(container: Any, attached: AttachedStream, code: bytes, pipes: docker_pipes.NamedPipes | None) -> Stream:
+    """Starts the container, and gives the stream to speak with its zygote over. Raises wire.Broken."""
+    container.start()
+    attached.send(code, _START_S)
+    if pipes is None or attached.first_byte(_START_S) != docker_pipes.TAKEN:
+        return attached
+    return PipedStream(pipes.handed_over(), attached)
 
 
 def owner() -> str:

@@ -67,25 +67,34 @@ class Stream:
 
     def receive(self, timeout_s: float) -> wire.Frame:
         """The next frame. Raises wire.Broken when it does not come in time, or the stream ends."""
-        until = time.monotonic() + timeout_s
-        kind, size = wire.head(self._exactly(wire.HEAD_SIZE, until))
-        return wire.Frame(kind, self._exactly(size, until))
+        until = 0.0
+        while True:
+            size = wire.HEAD_SIZE
+            if len(self._buffer) >= size:
+                kind, length = wire.head(self._buffer)
+                size += length
+                if len(self._buffer) >= size:
+                    return wire.Frame(kind, self._cut(size)[wire.HEAD_SIZE :])
+            until = until or time.monotonic() + timeout_s
+            self._read_more(size, until)
 
-    def _exactly(self, size: int, until: float) -> bytes:
-        while len(self._buffer) < size:
-            try:
-                part = self._part(max(1 << 16, size - len(self._buffer)))
-            except BlockingIOError:
-                self._await(self._in, select.POLLIN, until)
-                continue
-            except OSError as error:
-                raise wire.Broken(str(error)) from error
-            if not part:
-                raise wire.Broken("the zygote is gone")
-            self._buffer += part
+    def _cut(self, size: int) -> bytes:
         data = bytes(self._buffer[:size])
         del self._buffer[:size]
         return data
+
+    def _read_more(self, size: int, until: float) -> None:
+        """Reads once, where `size` bytes are wanted in the buffer."""
+        try:
+            part = self._part(max(1 << 16, size - len(self._buffer)))
+        except BlockingIOError:
+            self._await(self._in, select.POLLIN, until)
+            return
+        except OSError as error:
+            raise wire.Broken(str(error)) from error
+        if not part:
+            raise wire.Broken("the zygote is gone")
+        self._buffer += part
 
     def _part(self, size: int) -> bytes:
         """What has come, at most about that much; empty at the end. Raises BlockingIOError where nothing has."""
@@ -168,12 +177,12 @@ class StreamBox:
     def _round(self, job: Job, tests: range, body: list[bytes], accept: Accept, left_s: float | None = None) -> bool:
         """One child: sends the request, tells `accept` of each test. False when it said so, or the box failed."""
         self._jobs += 1
-        told = 0
+        told, longest_s = 0, _longest_wait_s(job)
         go_on = True
         try:
             self._stream.send(self._request(job, tests, body, left_s), _SLACK_S)
             while True:
-                answer = self._stream.receive(_longest_wait_s(job))
+                answer = self._stream.receive(longest_s)
                 if answer.kind == b"D":
                     break
                 if not go_on:

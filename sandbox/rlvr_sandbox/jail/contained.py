@@ -9,14 +9,16 @@ import contextlib
 import errno
 import fcntl
 import os
+import resource
 import signal
 import stat
 import sysconfig
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from . import landlock, syscalls
-from .confine import set_limits
+from .confine import fixed_limits, job_limits
 from .view import WORK
 from .weak import PR_SET_CHILD_SUBREAPER, Filtered
 
@@ -40,6 +42,8 @@ class Contained(Filtered):
         super().__init__(scratch, _installed(names))
         self._id, self._rules, self._forker = user, -1, False
         self._emptied: list[str] = []
+        self._limits: Mapping[str, Any] | None = None
+        self._steps: list[Callable[[], object]] = []
         self.mechanisms = ["container", "pid_ns", "mount_ns", "net_ns", "own_uid", "rlimits"]
 
     def enter(self) -> None:
@@ -59,25 +63,31 @@ class Contained(Filtered):
         """Orphans of the program come to this process. It ends with the zygote, the container's first process."""
         self._forker = True
         syscalls.prctl(PR_SET_CHILD_SUBREAPER, 1)
+        for kind, pair in fixed_limits():
+            resource.setrlimit(kind, pair)
 
     def before_fork(self, limits: Mapping[str, Any]) -> None:
-        """Nothing: the work folder is there, and empty."""
+        """The work folder is there, and empty. The child's part is laid out here: here memory is warm."""
+        if limits != self._limits:
+            self._limits, self._steps = limits, self._laid_out(limits)
+
+    def _laid_out(self, limits: Mapping[str, Any]) -> list[Callable[[], object]]:
+        """Limits, identity, no capabilities, Landlock, filter, in this order."""
+        steps: list[Callable[[], object]] = [_be_first_out_of_memory]
+        steps += [partial(resource.setrlimit, *limit) for limit in job_limits(limits, also_counted=0)]
+        steps += [partial(os.setgroups, []), partial(os.setresgid, self._id, self._id, self._id)]
+        steps.append(partial(os.setresuid, self._id, self._id, self._id))
+        steps.append(syscalls.Prepared("prctl", syscalls.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
+        steps.append(syscalls.Prepared("prctl", syscalls.PR_SET_DUMPABLE, 1, 0, 0, 0))
+        steps += [partial(os.chdir, WORK), syscalls.dropping_capabilities()]
+        if self._rules >= 0:
+            steps.append(syscalls.Prepared("landlock_restrict_self", self._rules, 0))
+        return [*steps, self._filter.load]
 
     def shut_in(self, limits: Mapping[str, Any]) -> None:
-        """Limits, identity, no capabilities, Landlock, filter, in this order."""
-        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
-            file.write("1000")  # when the container is out of memory the program goes, not the zygote
-        set_limits(limits, 0)
-        os.setgroups([])
-        os.setresgid(self._id, self._id, self._id)
-        os.setresuid(self._id, self._id, self._id)
-        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
-        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
-        os.chdir(WORK)
-        syscalls.drop_capabilities()
-        if self._rules >= 0:
-            landlock.restrict(self._rules)
-        self._filter.load()
+        """Takes the steps that `before_fork` has laid out."""
+        for step in self._steps:
+            step()
 
     def processes(self, forker: int) -> list[int]:
         """Every process of the container but ours."""
@@ -95,8 +105,8 @@ class Contained(Filtered):
         for folder in self._emptied:
             if os.listdir(folder):
                 self._as_program(lambda folder=folder: _empty(folder))  # type: ignore[misc]
-            if os.listdir(folder):
-                raise OSError(f"{folder} could not be emptied after a program")
+                if os.listdir(folder):
+                    raise OSError(f"{folder} could not be emptied after a program")
 
     def _as_program(self, act: Callable[[], None]) -> None:
         """Does that as the programs' user: the zygote itself may neither read nor remove the files of another."""
@@ -110,6 +120,14 @@ class Contained(Filtered):
             finally:
                 os._exit(0)
         os.waitpid(pid, 0)
+
+
+def _be_first_out_of_memory() -> None:
+    """When the container is out of memory the program goes, not the zygote."""
+    with contextlib.suppress(OSError):
+        file = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+        os.write(file, b"1000")
+        os.close(file)
 
 
 def _check_container() -> None:

@@ -6,11 +6,11 @@ is a handful of pages.
 
 from __future__ import annotations
 
+import _socket  # the rest of `socket` is 1 MB in the memory of every program
 import fcntl
 import gc
 import marshal
 import os
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
 
@@ -45,7 +45,7 @@ class Forker:
 
         `hooks`: there may be modules loaded that want to be told of a fork. Of our own choice only `random` does.
         """
-        self._link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._link, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         self.pid = os.fork()
         if self.pid == 0:
             self._link.close()
@@ -61,7 +61,7 @@ class Forker:
         about = marshal.dumps((job["style"], job["caps"], job["limits"]))
         message = len(about).to_bytes(4, "little") + about
         descriptors = b"".join(end.to_bytes(4, "little") for end in ends)
-        self._link.sendmsg([message[:_PART_BYTES]], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
+        self._link.sendmsg([message[:_PART_BYTES]], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, descriptors)])
         for at in range(_PART_BYTES, len(message), _PART_BYTES):
             self._link.send(message[at : at + _PART_BYTES])
         return int.from_bytes(self._answer(4), "little")
@@ -77,7 +77,7 @@ class Forker:
         return data
 
 
-def _fork_on_demand(link: socket.socket, confinement: Confinement, requests: int, fork: Callable[[], int]) -> NoReturn:
+def _fork_on_demand(link: _socket.socket, confinement: Confinement, requests: int, fork: Callable[[], int]) -> NoReturn:
     try:
         confinement.guard()
         null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)

@@ -4,23 +4,23 @@ The forking process is the reaper of everything that the child leaves behind, an
 """
 
 # pathlib would lie in the memory of every program; these are a few plain calls.
-# ruff: noqa: PTH101, PTH103, PTH118, PTH120, PTH211
+# ruff: noqa: PTH101, PTH102, PTH103, PTH118, PTH120, PTH211
 
 from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
-import socket
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import landlock, seccomp, syscalls, view
 from .confine import set_limits
 from .tree import descendants
+
+if TYPE_CHECKING:
+    import socket  # and shutil: large, and in the memory of every program, also where no confinement of here is used
 
 PR_SET_CHILD_SUBREAPER = 36
 # User ids for programs, one for each zygote: above those of people and services, below `nobody`.
@@ -64,7 +64,8 @@ class Plain:
 
     def before_fork(self, limits: Mapping[str, Any]) -> None:
         """A fresh folder for the next program."""
-        self._work = tempfile.mkdtemp(dir=self._scratch)
+        self._work = os.path.join(self._scratch, os.urandom(8).hex())
+        os.mkdir(self._work, 0o700)
 
     def hand_over(self, request: Sequence[Any], limits: Mapping[str, Any]) -> None:
         """Nothing: the child runs the program itself."""
@@ -103,6 +104,8 @@ class Plain:
             except ChildProcessError:
                 break
         if self._work:
+            import shutil
+
             shutil.rmtree(self._work, ignore_errors=True)
 
 
@@ -204,6 +207,8 @@ class OwnUid(Filtered):
 
 def _claim_id() -> tuple[int, socket.socket]:
     """A user id that no other zygote has: whoever holds the abstract socket of that name has it."""
+    import socket
+
     for number in range(_FIRST_ID, _LAST_ID):
         claim = socket.socket(socket.AF_UNIX)
         try:
