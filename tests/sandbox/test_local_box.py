@@ -252,7 +252,9 @@ def test_a_program_cannot_sleep_through_all_of_its_tests(box, style):
 def test_a_program_that_is_given_no_processor_is_not_out_of_time(backend):
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(cores)})  # for the box and the processes that keep it waiting
-    hogs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(5)]
+    hog = [sys.executable, "-c", "while True: pass"]
+    # In sessions of their own: the kernel may share out a core by sessions first.
+    hogs = [subprocess.Popen(hog, start_new_session=True) for _ in range(5)]
     try:
         box = backend.open()
         try:
