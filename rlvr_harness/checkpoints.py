@@ -10,6 +10,7 @@ from typing import Any
 
 from rlvr_harness.end_tokens import declared_end_ids, token_text
 from rlvr_harness.errors import ModelError, first_line
+from rlvr_harness.local_tokenizer import render_chat, template_hash, vocabulary_hash
 from rlvr_harness.requests import ModelRequest
 
 CONTEXT_FIELDS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len")
@@ -36,9 +37,7 @@ class CheckpointProfile:
         config = _load_config(request, options)
         self.context_length = _context_length(request, config)
         self._vocabulary: dict[str, int] = self.tokenizer.get_vocab()
-        self.tokenizer_hash = _sha256(repr(sorted(self._vocabulary.items())))
-        template = getattr(self.tokenizer, "chat_template", None)
-        self.chat_template_hash = _sha256(str(template)) if template else None
+        self.tokenizer_hash, self.chat_template_hash = vocabulary_hash(self.tokenizer), template_hash(self.tokenizer)
         self.revision: str | None = getattr(config, "_commit_hash", None)
         self.declared_end_ids = declared_end_ids(_generation_config(request, options), config, self.tokenizer)
         texts = [token_text(self.tokenizer, token) for token in self.declared_end_ids]
@@ -48,21 +47,9 @@ class CheckpointProfile:
 
     def render_chat(self, messages: Sequence[Mapping[str, str]], add_generation_prompt: bool = True) -> str:
         """The chat template applied."""
-        from jinja2 import TemplateError
-
-        if self.chat_template_hash is None:
-            raise ModelError(f"model '{self._path}' has no chat template; drop --apply_chat_template")
-        try:
-            rendered: str = self.tokenizer.apply_chat_template(
-                [dict(message) for message in messages],
-                tokenize=False,
-                add_generation_prompt=add_generation_prompt,
-                continue_final_message=not add_generation_prompt,
-                **self._template_args,
-            )
-        except TemplateError as error:
-            raise ModelError(f"model '{self._path}': its chat template fails: {first_line(error)}") from error
-        return rendered
+        return render_chat(
+            self.tokenizer, f"model '{self._path}'", self._template_args, messages, add_generation_prompt
+        )
 
     def count_tokens(self, prompt: str) -> int:
         """Tokens of the prompt as the model will see it."""
@@ -171,10 +158,6 @@ def _quantization(config: Any) -> str | None:
         return None
     method = found.get("quant_method") if isinstance(found, dict) else getattr(found, "quant_method", None)
     return str(method or "unnamed")
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def weight_hash(path: str, revision: str | None) -> str | None:

@@ -20,6 +20,42 @@ def about_tokens(text: str, bytes_per_token: float = BYTES_PER_TOKEN) -> int:
     return math.ceil(len(text.encode()) / bytes_per_token)
 
 
+def vocabulary_hash(tokenizer: Any) -> str:
+    """sha256 of the vocabulary, tokens with their ids."""
+    return _sha256(repr(sorted(tokenizer.get_vocab().items())))
+
+
+def template_hash(tokenizer: Any) -> str | None:
+    """sha256 of the chat template; None where there is none."""
+    template = getattr(tokenizer, "chat_template", None)
+    return _sha256(str(template)) if template else None
+
+
+def render_chat(
+    tokenizer: Any,
+    named: str,
+    template_args: Mapping[str, Any],
+    messages: Sequence[ChatMessage],
+    add_generation_prompt: bool,
+) -> str:
+    """The chat template applied. Raises ModelError, about what is `named`, where there is none or it fails."""
+    from jinja2 import TemplateError
+
+    if not getattr(tokenizer, "chat_template", None):
+        raise ModelError(f"{named} has no chat template; drop --apply_chat_template")
+    try:
+        rendered: str = tokenizer.apply_chat_template(
+            [dict(message) for message in messages],
+            tokenize=False,
+            add_generation_prompt=add_generation_prompt,
+            continue_final_message=not add_generation_prompt,
+            **template_args,
+        )
+    except TemplateError as error:
+        raise ModelError(f"{named}: its chat template fails: {first_line(error)}") from error
+    return rendered
+
+
 class LocalTokenizer:
     """A Hugging Face tokenizer of a local folder or the Hub."""
 
@@ -35,27 +71,13 @@ class LocalTokenizer:
             way_out = "give a folder that holds tokenizer.json, or a Hub id"
             cause = "no usable tokenizer in this folder" if Path(source).is_dir() else first_line(error)
             raise ModelError(f"tokenizer '{source}': {cause}; {way_out}") from error
-        self.hash = _sha256(repr(sorted(self._tokenizer.get_vocab().items())))
-        template = getattr(self._tokenizer, "chat_template", None)
-        self.chat_template_hash = _sha256(str(template)) if template else None
+        self.hash, self.chat_template_hash = vocabulary_hash(self._tokenizer), template_hash(self._tokenizer)
 
     def render_chat(self, messages: Sequence[ChatMessage], add_generation_prompt: bool = True) -> str:
         """The chat template applied. Raises ModelError where there is none or it fails."""
-        from jinja2 import TemplateError
-
-        if self.chat_template_hash is None:
-            raise ModelError(f"tokenizer '{self._source}' has no chat template; drop --apply_chat_template")
-        try:
-            rendered: str = self._tokenizer.apply_chat_template(
-                [dict(message) for message in messages],
-                tokenize=False,
-                add_generation_prompt=add_generation_prompt,
-                continue_final_message=not add_generation_prompt,
-                **self._template_args,
-            )
-        except TemplateError as error:
-            raise ModelError(f"tokenizer '{self._source}': its chat template fails: {first_line(error)}") from error
-        return rendered
+        return render_chat(
+            self._tokenizer, f"tokenizer '{self._source}'", self._template_args, messages, add_generation_prompt
+        )
 
     def prompt_ids(self, prompt: str) -> list[int]:
         """The prompt as a model sees it: special tokens added, none twice."""

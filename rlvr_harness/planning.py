@@ -215,15 +215,13 @@ class CostEstimate:
     tokens: int
     disk_mb: float
     hours: float | None
-    interval_width_at_1: float
     interval_width_at_k: float
 
 
 def estimate_cost(problems: int, models: int, n: int, max_gen_toks: int, tokens_per_s: float | None) -> CostEstimate:
-    """Upper bounds for samples and tokens; about 1.5 compressed bytes a token; widths are worst-case 95 % intervals.
+    """Upper bounds for samples and tokens; about 1.5 compressed bytes a token; a worst-case 95 % interval.
 
-    Width at k = 1: problems resampled, success chances spread uniformly (variance 1/12). Width at k = n: every problem
-    solved or not, half and half (variance 1/4).
+    Width at k = n: problems resampled, every problem solved or not, half and half (variance 1/4).
     """
     samples = problems * models * n
     tokens = samples * max_gen_toks
@@ -232,6 +230,5 @@ def estimate_cost(problems: int, models: int, n: int, max_gen_toks: int, tokens_
         tokens=tokens,
         disk_mb=tokens * 1.5 / 1e6,
         hours=tokens / tokens_per_s / 3600 if tokens_per_s else None,
-        interval_width_at_1=min(1.0, 2 * 1.96 * (1 / 12 / problems) ** 0.5),
         interval_width_at_k=min(1.0, 2 * 1.96 * (1 / 4 / problems) ** 0.5),
     )

@@ -7,7 +7,6 @@ import shutil
 import pytest
 
 from rlvr_harness import FinishReason, SamplingLaw
-from rlvr_harness.cli import main
 from rlvr_harness.run_reader import read_json, read_problems, read_samples
 from rlvr_hf.sampler import HfSampler
 
@@ -44,18 +43,6 @@ def foreign_model(tiny_model, tmp_path_factory):
     for path in folder.glob("*token*.json"):
         path.write_text(path.read_text().replace("</s>", "<|end|>"))
     return folder
-
-
-@pytest.fixture
-def cli(capfd):
-    """cli(*words) -> (exit status, stdout, stderr) of the command line, run in this process."""
-
-    def run(*words):
-        statuses = []
-        main([str(word) for word in words], exit_with=statuses.append)
-        return statuses[0], *capfd.readouterr()
-
-    return run
 
 
 @pytest.fixture

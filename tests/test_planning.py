@@ -147,13 +147,12 @@ def test_cost_of_a_run():
     assert (cost.samples, cost.tokens) == (61_440, 61_440_000)
     assert cost.disk_mb == pytest.approx(92.16)
     assert cost.hours == pytest.approx(1.7067, abs=1e-4)
-    assert cost.interval_width_at_1 == pytest.approx(0.2066, abs=1e-4)
     assert cost.interval_width_at_k == pytest.approx(0.3578, abs=1e-4)
 
 
 def test_an_interval_is_never_expected_wider_than_one():
     cost = estimate_cost(problems=1, models=1, n=1, max_gen_toks=1, tokens_per_s=None)
-    assert (cost.interval_width_at_1, cost.interval_width_at_k) == (1.0, 1.0)  # 1.13 and 1.96 by the formula
+    assert cost.interval_width_at_k == 1.0  # 1.96 by the formula
 
 
 def test_hours_are_unknown_without_a_speed():

@@ -34,11 +34,6 @@ def as_fields(prompt: str) -> dict[str, Any]:
     return fields
 
 
-def is_rendered(prompt: str) -> bool:
-    """Whether the prompt was made by `render`."""
-    return _read(prompt) is not None
-
-
 def _read(prompt: str) -> dict[str, Any] | None:
     if not prompt.startswith(MARK):
         return None
