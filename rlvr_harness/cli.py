@@ -9,10 +9,14 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from rlvr_harness.commands.demo import demo_group
+from rlvr_harness.commands.exchange import export_command, import_command
+from rlvr_harness.commands.looking import doctor_command, ls_command, validate_command
+from rlvr_harness.commands.printing import names, show
 from rlvr_harness.errors import HarnessError
 from rlvr_harness.options import (
     CONTEXT,
@@ -33,9 +37,6 @@ from rlvr_harness.options import (
 from rlvr_harness.run_spec import parse_spec
 from rlvr_harness.stopping import Stopped, Stopping
 
-if TYPE_CHECKING:
-    from rlvr_harness.app import Finished
-
 
 @click.group(cls=Commands, context_settings=CONTEXT)
 @click.version_option(package_name="rlvr-harness", prog_name="rlvr-harness")
@@ -50,7 +51,7 @@ def run_command(quiet: bool, **flags: Any) -> None:
     """Sample, verify, measure and report; goes on where an earlier run of the same options stopped."""
     from rlvr_harness import app
 
-    _show(app.run(parse_spec(given_options(flags), "run"), quiet))
+    show(app.run(parse_spec(given_options(flags), "run"), quiet))
 
 
 @cli.command("plan")
@@ -73,7 +74,7 @@ def resume_command(folder: Path, quiet: bool) -> None:
     """Complete the run of FOLDER to the samples that it asked for."""
     from rlvr_harness import app
 
-    _show(app.resume(folder, quiet))
+    show(app.resume(folder, quiet))
 
 
 @cli.command("topup")
@@ -85,7 +86,7 @@ def topup_command(folder: Path, n: int, k: int | None, quiet: bool) -> None:
     """Raise the samples of the run of FOLDER to N per problem; a sequential plan gets further stages."""
     from rlvr_harness import app
 
-    _show(app.topup(folder, n, k, quiet))
+    show(app.topup(folder, n, k, quiet))
 
 
 @cli.command("verify")
@@ -133,133 +134,11 @@ def report_command(folders: Sequence[Path], output_path: Path | None, without: s
     """Write report.html, report.md and figures anew; several run folders go side by side."""
     from rlvr_harness import app
 
-    click.echo(app.rebuild_report(folders, output_path, _names(without)))
+    click.echo(app.rebuild_report(folders, output_path, names(without)))
 
 
-@cli.command("import")
-@click.option("--format", "form", default="counts", help="what the files hold; `counts`: problem_id, n, c")
-@click.option("--task", required=True, help="name of the task in the report")
-@click.option("--model", type=FILE, required=True, help="file of the RLVR model")
-@click.option("--base", type=FILE, help="file of its base")
-@click.option("--also", multiple=True, metavar="NAME=FILE", help="file of one more model (repeatable)")
-@click.option("--k", type=click.IntRange(min=1), help="largest k (default: the smallest n)")
-@click.option("-o", "--output_path", type=FOLDER, required=True, help="run folder to write")
-def import_command(form: str, task: str, k: int | None, output_path: Path, **files: Any) -> None:
-    """Turn published or foreign counts into a run folder with a report."""
-    from rlvr_harness import app
-
-    _show(app.import_results(form, app.import_request(task, files), output_path, k))
-
-
-@cli.command("export")
-@click.argument("folder", type=FOLDER)
-@click.option("--format", "form", type=click.Choice(["lm-eval"]), default="lm-eval", show_default=True)
-@click.option("-o", "--output_path", type=FOLDER, required=True, help="folder to write to")
-def export_command(folder: Path, form: str, output_path: Path) -> None:
-    """Write the results of FOLDER as lm-eval results files, one per model."""
-    from rlvr_harness import app
-
-    for path in app.export_lm_eval(folder, output_path):
-        click.echo(path)
-
-
-@cli.group("demo", invoke_without_command=True)
-@click.option("-k", "--k", type=click.IntRange(min=1), default=1024, show_default=True, help="largest k")
-@click.option("-L", "--limit", type=click.IntRange(min=1), help="only the first N of 100 problems")
-@click.option("-o", "--output_path", type=FOLDER, default=Path("runs/demo"), show_default=True)
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads (default: free cores)")
-@QUIET
-@click.pass_context
-def demo_group(ctx: click.Context, /, **options: Any) -> None:
-    """Compare the embedded models demo/rlvr, demo/base and demo/distilled at two temperatures."""
-    if ctx.invoked_subcommand is None:
-        from rlvr_harness import app
-
-        finished, report = app.demo(**options)
-        for one in finished:
-            _print_tables(one)
-        click.echo(f"report: {report}")
-
-
-@demo_group.command("train")
-@click.option("-o", "--output_path", type=FOLDER, required=True, help="folder for base/, rlvr/ and distilled/")
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads")
-@click.option("--quick", is_flag=True, help="a few steps only: useless models in seconds")
-def demo_train_command(output_path: Path, seed: int, threads: int | None, quick: bool) -> None:
-    """Train the embedded models anew (about 25 minutes on one core)."""
-    from rlvr_harness.registry import load_plugins
-
-    trainer = load_plugins().get("trainer", "demo")
-    for name, folder in trainer.train(output_path, {"seed": seed, "threads": threads, "quick": quick}).items():
-        click.echo(f"{name}\t{folder}")
-
-
-@cli.command("ls")
-@click.argument(
-    "kind",
-    type=click.Choice(["tasks", "verifiers", "samplers", "sandboxes", "importers", "plugins", "presets", "prompts"]),
-)
-@WITHOUT
-def ls_command(kind: str, without: str) -> None:
-    """List what is there: tasks, verifiers, samplers, sandboxes, importers, plugins, presets or prompts."""
-    from rlvr_harness import listing
-
-    for line in listing.lines(kind, _names(without)):
-        click.echo(line)
-
-
-@cli.command("validate")
-@click.argument("tasks", nargs=-1, required=True)
-@click.option("--data_dir", type=FOLDER, help="folder with local copies of the data sets")
-@INCLUDE
-@METRIC
-@THRESHOLD
-@SANDBOX
-@LEVEL
-@click.option("--limit", type=click.IntRange(min=1), help="only the first N problems")
-@click.option("--workers", type=click.IntRange(min=1), help="verifier processes (default: free cores)")
-def validate_command(tasks: Sequence[str], include_path: Path | None, workers: int | None, **options: Any) -> None:
-    """Check for every problem of TASKS: its gold is accepted, a near miss refused, junk survived."""
-    from rlvr_harness import validation
-    from rlvr_harness.foreign_metric import MetricChoice
-    from rlvr_harness.requests import PromptRequest, SandboxChoice
-
-    failed = 0
-    click.echo(validation.TABLE_HEADER)
-    request = PromptRequest(limit=options["limit"], data_dir=options["data_dir"])
-    choice = MetricChoice(options["metric"], options["threshold"])
-    sandbox = SandboxChoice(options["sandbox"], options["sandbox_level"])
-    for report in validation.validate(tasks, request, include_path, workers, choice, sandbox):
-        for line in report.lines():
-            click.echo(line)
-        failed += not report.passed
-    if failed:
-        raise SystemExit(1)
-
-
-@cli.command("doctor")
-def doctor_command() -> None:
-    """Check this machine: what is installed, what a run can use, and what each lack costs."""
-    from rlvr_harness import doctor
-
-    for line in doctor.lines():
-        click.echo(line)
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _show(finished: Finished) -> None:
-    _print_tables(finished)
-    click.echo(f"report: {finished.folder / 'report.html'}")
-
-
-def _print_tables(finished: Finished) -> None:
-    from rlvr_harness.report.terminal import render_terminal
-
-    click.echo(render_terminal(finished.results))
+for command in (import_command, export_command, demo_group, ls_command, validate_command, doctor_command):
+    cli.add_command(command)
 
 
 def _be_quiet() -> None:

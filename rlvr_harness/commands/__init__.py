@@ -1,0 +1,1 @@
+"""The commands of the command line beside those that sample; each calls one function and prints what it gives."""
