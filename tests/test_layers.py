@@ -31,7 +31,7 @@ LAYERS = (
         *{"scheduling", "feeding", "costing"},
         *{"lm_eval_bridge", "lm_eval_view", "demo_models", "progress", "provenance", "engine_args", "fairness"},
         *{"foreign_metric", "foreign_tasks", "local_rows", "local_tokenizer", "sandbox_contracts"},
-        *{"checkpoints", "end_tokens"},
+        *{"checkpoints", "end_tokens", "marks"},
     },
     {"records", "requests", "errors", "profiles", "boxes"},
 )
