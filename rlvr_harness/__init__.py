@@ -35,6 +35,15 @@ from rlvr_harness.errors import (
     VerifierLost,
     first_line,
 )
+from rlvr_harness.executor_contracts import (
+    Execution,
+    ExecutionRequest,
+    Executor,
+    ParallelModel,
+    UnitSource,
+    VerifierWorkers,
+    WorkerSource,
+)
 from rlvr_harness.hookspecs import hookimpl
 from rlvr_harness.lm_eval_bridge import generate_texts, lm_eval_model_names, open_lm, packaged_task, yaml_task
 from rlvr_harness.local_tokenizer import LocalTokenizer, about_tokens
@@ -53,6 +62,7 @@ from rlvr_harness.requests import (
     WorkUnit,
 )
 from rlvr_harness.sandbox_contracts import Isolation, Sandbox, SandboxedVerifier
+from rlvr_harness.verifier_workers import LocalWorkers
 
 __version__ = "0.1.0"
 
@@ -62,6 +72,9 @@ __all__ = [
     "ComparableProfile",
     "Counts",
     "Documents",
+    "Execution",
+    "ExecutionRequest",
+    "Executor",
     "FinishReason",
     "HarnessError",
     "ImportRequest",
@@ -69,6 +82,7 @@ __all__ = [
     "Isolation",
     "LoadedTask",
     "LocalTokenizer",
+    "LocalWorkers",
     "Measurement",
     "Metric",
     "ModelError",
@@ -77,6 +91,7 @@ __all__ = [
     "ModelRequest",
     "OpenModel",
     "Outcome",
+    "ParallelModel",
     "PluginError",
     "Problem",
     "ProfiledTask",
@@ -98,15 +113,18 @@ __all__ = [
     "TaskError",
     "TooFewSamples",
     "Trainer",
+    "UnitSource",
     "UnknownName",
     "UsageError",
     "VariableTask",
     "Verdict",
     "Verifier",
     "VerifierLost",
+    "VerifierWorkers",
     "WorkLimits",
     "WorkSource",
     "WorkUnit",
+    "WorkerSource",
     "__version__",
     "about_tokens",
     "check_checkpoint",

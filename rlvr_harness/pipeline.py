@@ -17,6 +17,8 @@ from typing import Self
 
 from rlvr_harness.contracts import OpenModel, StreamingModel
 from rlvr_harness.errors import ModelError
+from rlvr_harness.executing import LocalExecution
+from rlvr_harness.executor_contracts import Execution, ParallelModel
 from rlvr_harness.feeding import Feed
 from rlvr_harness.judging import Bench, Judging, raise_as_own
 from rlvr_harness.keeping import Keeper
@@ -33,6 +35,7 @@ from rlvr_harness.stages.sampling import (
     Canary,
     Drawn,
     Expected,
+    draw_parallel,
     draw_stream,
     draw_units,
 )
@@ -107,9 +110,9 @@ class Line:
 
     store: RunStore
     cells: Sequence[Cell]
-    workers: int
     progress: Progress
     sampler: str
+    execution: Execution = field(default_factory=LocalExecution)
     _stack: ExitStack = field(init=False, repr=False, default_factory=ExitStack)
 
     def __post_init__(self) -> None:
@@ -165,11 +168,20 @@ class Line:
     def _groups(self, model: OpenModel) -> Iterator[Iterator[Drawn]]:
         """One pass over all units; for an engine that streams one for each run of tasks under one law."""
         laws = {cell.task.name: cell.task.law for cell in self.cells}
+        if isinstance(model, ParallelModel):
+            yield self._parallel(model, laws)
+            return
         if not isinstance(model, StreamingModel) or any(cell.rows is not None for cell in self.cells):
             yield draw_units(model, self._feed.take_unit, laws, Expected(self.sampler, self.cells[0].role))
             return
         for law, tasks in groupby(laws, key=lambda task: laws[task]):
             yield self._stream(model, law, list(tasks))
+
+    def _parallel(self, model: ParallelModel, laws: Mapping[str, SamplingLaw]) -> Iterator[Drawn]:
+        expected = Expected(self.sampler, self.cells[0].role)
+        yield from draw_parallel(model, self._feed.take_unit, laws, expected)
+        self._raise_failure()
+        expected.finish()
 
     def _stream(self, model: StreamingModel, law: SamplingLaw, tasks: Sequence[str]) -> Iterator[Drawn]:
         expected = Expected(self.sampler, self.cells[0].role)
@@ -211,7 +223,8 @@ class Line:
             self._keeper.add_verdicts(task, cell.role, verifier.name, verdicts)
             return self._feed.settle(task, verdicts)
 
-        pool = self._stack.enter_context(VerifierPool(verifier, self.workers))
+        source = self.execution.worker_source(verifier)
+        pool = self._stack.enter_context(VerifierPool(verifier, self.execution.workers, source))
         problems = {problem.problem_id: problem for problem in cell.task.prompted.problems_for(cell.role)}
         return Bench(problems, pool, cell.unjudged(schedule.marks), keep)
 

@@ -15,6 +15,8 @@ from rlvr_harness.confining import Confined, confine
 from rlvr_harness.contracts import ModelProfile, ProfiledTask, Sampler, Task, VariableTask, Verifier
 from rlvr_harness.demo_models import resolve_path
 from rlvr_harness.errors import HarnessError, UnknownName, UsageError
+from rlvr_harness.executing import find_executor
+from rlvr_harness.executor_contracts import Execution, ExecutionRequest, Executor
 from rlvr_harness.fairness import Decision
 from rlvr_harness.foreign_metric import NO_CHOICE, MetricChoice
 from rlvr_harness.foreign_tasks import PREFIX, LmEvalTask
@@ -67,6 +69,13 @@ class PreparedRun:
     profiles: Mapping[str, ModelProfile]
     tasks: Sequence[PreparedTask]
     fairness: Decision
+    executor: Executor
+
+    def start_execution(self) -> Execution:
+        """The machines that the run works on. Raises HarnessError where they cannot be had."""
+        threads = next(iter(self.requests.values())).threads or 1
+        args = self.spec.executor_args
+        return self.executor.start(ExecutionRequest(args, self.spec.device, threads, self.spec.workers))
 
     @property
     def notes(self) -> list[str]:
@@ -79,9 +88,11 @@ class PreparedRun:
 def prepare(spec: RunSpec, registry: Registry, earlier: Mapping[str, Any] | None = None) -> PreparedRun:
     """Resolves and checks the spec. `earlier`: run.json of a run that goes on, whose decisions are kept."""
     sampler: Sampler = registry.get("sampler", spec.sampler)
+    executor = find_executor(registry, spec.executor)
+    own_threads = executor.threads(spec.executor_args)
     profile = find_profile(spec.prompt)
     wanted = _wanted_tasks(spec, registry)
-    threads = spec.threads or (earlier or {}).get("threads") or provenance.free_cores()
+    threads = spec.threads or (earlier or {}).get("threads") or own_threads or provenance.free_cores()
     requests = {role: _model_request(spec, role, path, threads) for role, path in spec.models.items()}
     profiles = {role: sampler.profile(request) for role, request in requests.items()}
     prompt_request = PromptRequest(
@@ -113,7 +124,7 @@ def prepare(spec: RunSpec, registry: Registry, earlier: Mapping[str, Any] | None
     conditions = Conditions(profiles, args, [task.prompted for task in prepared], chat.wanted)
     fair = decide(conditions, earlier, spec.allow_unfair)
     requests = {role: dataclasses.replace(request, eos_tokens=fair.eos_tokens) for role, request in requests.items()}
-    return PreparedRun(spec, registry, sampler, requests, profiles, prepared, fair)
+    return PreparedRun(spec, registry, sampler, requests, profiles, prepared, fair, executor)
 
 
 def find_task(

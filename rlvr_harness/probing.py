@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rlvr_harness.contracts import OpenModel, StreamingModel
+from rlvr_harness.executor_contracts import ParallelModel
 from rlvr_harness.planning import FixedPlan
 from rlvr_harness.preparing import PreparedRun, PreparedTask
 from rlvr_harness.records import FinishReason, Problem, Sample
 from rlvr_harness.requests import WorkUnit
 from rlvr_harness.scheduling import Schedule
-from rlvr_harness.stages.sampling import Expected, draw_stream, draw_units
+from rlvr_harness.stages.sampling import Expected, draw_parallel, draw_stream, draw_units
 
 PROBE_S = 10.0
 """Seconds per model and task after which no more work is given; what is under way still ends."""
@@ -35,13 +36,14 @@ class Pace:
 def probe(prepared: PreparedRun) -> dict[tuple[str, str], Pace]:
     """(task, role) -> its pace; opens the models one after the other."""
     found = {}
-    for role, request in prepared.requests.items():
-        model = prepared.sampler.open(request)
-        try:
-            for task in prepared.tasks:
-                found[task.name, role] = probe_task(model, task, (prepared.sampler.name, role), prepared.spec.seed)
-        finally:
-            model.close()
+    with prepared.start_execution() as execution:
+        for role, request in prepared.requests.items():
+            model = execution.open(prepared.sampler, request)
+            try:
+                for task in prepared.tasks:
+                    found[task.name, role] = probe_task(model, task, (prepared.sampler.name, role), prepared.spec.seed)
+            finally:
+                model.close()
     return found
 
 
@@ -69,6 +71,8 @@ def probe_task(
     started = clock()
     if isinstance(model, StreamingModel):
         drawn = [each.samples for each in draw_stream(model, take, law, expected)]
+    elif isinstance(model, ParallelModel):
+        drawn = [each.samples for each in draw_parallel(model, take, {task.name: law}, expected)]
     else:
         drawn = [each.samples for each in draw_units(model, take, {task.name: law}, expected)]
     seconds = max(clock() - started, 1e-9)

@@ -150,6 +150,10 @@ class RunSpec(BaseModel):
         allow_inf_nan=False,
         description="lm-eval tasks: score from which on a sample is right (default: 1, of 0 or 1)",
     )
+    executor: str = Field("local", description="where the work is done: local, or ray for a Ray cluster")
+    executor_args: Pairs = Field(
+        default_factory=dict, description="key=value,... for the executor: address, sampler_actors, gpus_per_actor, ..."
+    )
     workers: int | None = Field(None, ge=1, description="verifier processes (default: free cores)")
     batch_size: int | None = Field(None, ge=1, description="samples generated together (default: from memory)")
     device: str | None = Field(None, description="cpu, cuda, cuda:1, ... (default: cuda where there is one)")
@@ -226,7 +230,7 @@ class RunSpec(BaseModel):
         return self.model_dump(mode="json")
 
 
-IDENTITY_FREE = frozenset({"output_path", "workers", "threads", "without"})
+IDENTITY_FREE = frozenset({"output_path", "workers", "threads", "without", "executor", "executor_args"})
 """Options that may differ when a run folder is used again: they cannot change a sample or a verdict."""
 
 

@@ -17,6 +17,7 @@ from rlvr_harness import budgeting, provenance
 from rlvr_harness.assembling import assemble_results
 from rlvr_harness.contracts import OpenModel, StreamingModel
 from rlvr_harness.errors import RunFolderError
+from rlvr_harness.executor_contracts import Execution
 from rlvr_harness.pipeline import Cell, Line, Speed
 from rlvr_harness.preparing import PreparedRun, PreparedTask, law_as_data
 from rlvr_harness.progress import Progress, stderr_unless
@@ -40,10 +41,12 @@ def run_stages(prepared: PreparedRun, folder: Path, earlier: Mapping[str, Any] |
     """Samples and verifies every model, then writes results.json; `earlier` is the run.json of an earlier part."""
     started = time.perf_counter()
     hooks = prepared.registry.hooks
-    with RunStore(folder) as store, _imports_left_to_rest():
+    with prepared.start_execution() as execution, RunStore(folder) as store, _imports_left_to_rest():
         record = _start(prepared, store, earlier)
+        record["execution"] = execution.as_data()
+        store.write_run(record)
         hooks.run_started(spec=prepared.spec.as_data(), run_dir=folder)
-        prepared = _sample(prepared, store, record, way)
+        prepared = _sample(prepared, execution, store, record, way)
         hooks.stage_finished(stage="sampling", run_dir=folder)
         results = assemble_results(prepared, folder, record)
         _finish_record(record, time.perf_counter() - started)
@@ -54,13 +57,13 @@ def run_stages(prepared: PreparedRun, folder: Path, earlier: Mapping[str, Any] |
     return results
 
 
-def _sample(prepared: PreparedRun, store: RunStore, record: Record, way: Way) -> PreparedRun:
+def _sample(prepared: PreparedRun, execution: Execution, store: RunStore, record: Record, way: Way) -> PreparedRun:
     """All samples of all models; with a budget stage by stage. The run with the plans that came of it."""
     going_on: PreparedRun | None = prepared
     while going_on is not None:
         prepared = going_on
         for role in prepared.requests:
-            _sample_model(prepared, role, store, record, way)
+            _sample_model(Part(prepared, role, execution, store), record, way)
         going_on = budgeting.advanced(prepared, store, record) if prepared.spec.budget and way.sampling else None
         if going_on is not None:
             record["tasks"] = {task.name: _task_record(task) for task in going_on.tasks}
@@ -132,12 +135,23 @@ def _task_record(task: PreparedTask) -> dict[str, Any]:
     }
 
 
-def _sample_model(prepared: PreparedRun, role: str, store: RunStore, record: dict[str, Any], way: Way) -> None:
+@dataclass(frozen=True)
+class Part:
+    """One model of a run: where it is sampled, and where its samples are stored."""
+
+    prepared: PreparedRun
+    role: str
+    execution: Execution
+    store: RunStore
+
+
+def _sample_model(part: Part, record: dict[str, Any], way: Way) -> None:
+    prepared, role, store = part.prepared, part.role, part.store
     opened: list[OpenModel] = []
 
     def model() -> OpenModel:
         if not opened:
-            opened.append(prepared.sampler.open(prepared.requests[role]))
+            opened.append(part.execution.open(prepared.sampler, prepared.requests[role]))
             _record_model(record, prepared, role, opened[0], store)
         return opened[0]
 
@@ -146,9 +160,8 @@ def _sample_model(prepared: PreparedRun, role: str, store: RunStore, record: dic
             Cell(store.folder, role, task, prepared.spec.seed, _rows(record, task, role, model))
             for task in prepared.tasks
         ]
-        workers = prepared.spec.workers or prepared.requests[role].threads or 1
         progress = Progress(role, {task.name: task.k for task in prepared.tasks}, stderr_unless(way.quiet))
-        with Line(store, cells, workers, progress, prepared.sampler.name) as line:
+        with Line(store, cells, progress, prepared.sampler.name, part.execution) as line:
             if not line.wants_samples():
                 line.finish()
                 return

@@ -117,7 +117,7 @@ def prepared(name="t", count=6, plan=PLAN, law=LAW, verifier=None):
 def line(store, tasks, rows, stream=None):
     """A pipeline of model 'model' over these tasks."""
     cells = [Cell(store.folder, "model", task, 0, rows) for task in tasks]
-    return Line(store, cells, 1, Progress("model", {task.name: task.k for task in tasks}, stream), "fake")
+    return Line(store, cells, Progress("model", {task.name: task.k for task in tasks}, stream), "fake")
 
 
 __all__ = ["LAW", "PLAN", "FixedPlan", "Parity", "Streams", "Threaded", "Units", "answer", "line", "prepared"]

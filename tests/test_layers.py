@@ -25,13 +25,13 @@ LAYERS = (
         *{"budgeting"},
         *{"assembling", "preparing", "reverifying", "checking"},
     },
-    {"registry", "hookspecs", "stages", "report", "options", "stopping", "comparing", "confining"},
+    {"registry", "hookspecs", "stages", "report", "options", "stopping", "comparing", "confining", "executing"},
     {
         *{"contracts", "planning", "metrics", "run_store", "run_reader", "parts", "run_spec", "presets", "task_files"},
         *{"scheduling", "feeding", "costing"},
         *{"lm_eval_bridge", "lm_eval_view", "demo_models", "progress", "provenance", "engine_args", "fairness"},
         *{"foreign_metric", "foreign_tasks", "local_rows", "local_tokenizer", "sandbox_contracts"},
-        *{"checkpoints", "end_tokens", "marks"},
+        *{"checkpoints", "end_tokens", "marks", "executor_contracts", "verifier_workers"},
     },
     {"records", "requests", "errors", "profiles", "boxes"},
 )
@@ -48,6 +48,7 @@ HEAVY = (
     "reasoning_gym",
     "aiohttp",
     "vllm",
+    "ray",
 )
 DEFERRED = {
     *{

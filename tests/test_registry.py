@@ -35,7 +35,20 @@ def load(**plugins):
 
 def test_our_own_plugins_offer_what_they_promise():
     found = load_plugins()
-    names = ["code", "counts", "demo", "hf", "lm_eval", "math", "openai", "reasoning_gym", "replay", "vision", "vllm"]
+    names = [
+        "code",
+        "counts",
+        "demo",
+        "hf",
+        "lm_eval",
+        "math",
+        "openai",
+        "ray",
+        "reasoning_gym",
+        "replay",
+        "vision",
+        "vllm",
+    ]
     assert [plugin.name for plugin in found.plugins] == names
     assert {"hf", "vllm"} <= set(found.offered["sampler"])
     assert {"math", "countdown", "code"} <= set(found.offered["verifier"])

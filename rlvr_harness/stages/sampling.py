@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from rlvr_harness.contracts import OpenModel, StreamingModel
 from rlvr_harness.errors import ModelError
+from rlvr_harness.executor_contracts import ParallelModel
 from rlvr_harness.records import FinishReason, Sample
 from rlvr_harness.requests import SampleRequest, SamplingLaw, WorkUnit
 
@@ -108,7 +109,17 @@ def draw_units(
 
 def draw_stream(model: StreamingModel, take: TakeUnit, law: SamplingLaw, expected: Expected) -> Iterator[Drawn]:
     """Samples as the engine finishes them. Raises ModelError when it returns other samples than asked for."""
-    stream = model.stream(_Requests(take, expected), law)
+    return _listen(model.stream(_Requests(take, expected), law), expected)
+
+
+def draw_parallel(
+    model: ParallelModel, take: TakeUnit, laws: Mapping[str, SamplingLaw], expected: Expected
+) -> Iterator[Drawn]:
+    """Samples several units at a time; `laws` by task. Raises ModelError as `draw_stream` does."""
+    return _listen(model.sample_units(_Units(take, expected), laws), expected)
+
+
+def _listen(stream: Iterator[list[Sample]], expected: Expected) -> Iterator[Drawn]:
     try:
         while True:
             started = time.perf_counter()
@@ -124,21 +135,32 @@ def draw_stream(model: StreamingModel, take: TakeUnit, law: SamplingLaw, expecte
             close()
 
 
-class _Requests:
-    """The `WorkSource` of a streaming engine."""
+class _Units:
+    """The `UnitSource` of an engine that samples several units at a time."""
 
     def __init__(self, take: TakeUnit, expected: Expected) -> None:
         self._take, self._expected = take, expected
 
-    def take(self, wait: bool) -> SampleRequest | None:
-        """The next request; see `WorkSource`. An engine that has lost samples is told to end."""
+    def take(self, wait: bool) -> WorkUnit | None:
+        """The next unit; see `UnitSource`. An engine that has lost samples is told to end."""
         unit = self._take(False)
         if unit is None and wait and not self._expected.lost():
             unit = self._take(True)
-        if unit is None:
-            return None
-        self._expected.ask(unit)
-        return unit[0]
+        if unit is not None:
+            self._expected.ask(unit)
+        return unit
+
+
+class _Requests:
+    """The `WorkSource` of a streaming engine, which gets units of one request each."""
+
+    def __init__(self, take: TakeUnit, expected: Expected) -> None:
+        self._units = _Units(take, expected)
+
+    def take(self, wait: bool) -> SampleRequest | None:
+        """The next request; see `WorkSource`."""
+        unit = self._units.take(wait)
+        return unit[0] if unit is not None else None
 
 
 class Canary:

@@ -5,29 +5,26 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-import multiprocessing
-import os
 import queue
-import resource
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from rlvr_harness.contracts import Verifier
 from rlvr_harness.errors import HarnessError, VerifierLost
+from rlvr_harness.executor_contracts import VerifierWorkers, WorkerSource
 from rlvr_harness.records import FinishReason, Problem, Sample, Verdict
+from rlvr_harness.requests import WorkLimits
+from rlvr_harness.verifier_workers import LocalWorkers, checked
 
 _LOG = logging.getLogger(__name__)
 _PATIENCE = (1.0, 3.0)  # time limit of each attempt, in units of the verifier's own wall_s
 _WAITING_PER_WORKER = 64  # queued calls before `submit` blocks: keeps the workers busy and the texts held few
 _GLANCE_S = 0.1  # how soon a blocking call notices that the pool is abandoned
-_CALLS_PER_WORKER = 2000  # a worker then restarts, for libraries that cache without bound
 
 Key = bytes
 
@@ -51,11 +48,12 @@ class VerifierPool:
     (sampler_error). Verdicts come in any order; their content does not depend on it.
     """
 
-    def __init__(self, verifier: Verifier, workers: int = 1) -> None:
-        """`workers` processes, started with the first call that needs one."""
+    def __init__(self, verifier: Verifier, workers: int = 1, source: WorkerSource | None = None) -> None:
+        """`workers` processes, started with the first call that needs one; of `source`, else on this machine."""
         self._verifier = verifier
         self._workers = workers
-        self._pool: Any = None
+        self._source = source or self._local
+        self._pool: VerifierWorkers | None = None
         self._alive = False
         self._jobs: dict[Key, _Job] = {}
         self._timed_out: list[Key] = []
@@ -164,7 +162,7 @@ class VerifierPool:
             if verdict is None and not inline:
                 self._jobs[key] = _Job(problem, sample, [sample.index])
                 return key
-            self._known[key] = _checked(verdict, started)
+            self._known[key] = checked(verdict, started)
         self._ready.append(self._known[key].for_index(sample.index))
         return None
 
@@ -173,17 +171,17 @@ class VerifierPool:
         assert limits is not None
         if self._pool is None or not self._pool.active:
             self._stop()
-            self._pool = _worker_pool(self._workers, limits.memory_mb)
-        future = self._pool.schedule(
-            _verify, args=(self._verifier, job.problem, job.sample), timeout=limits.wall_s * _PATIENCE[job.attempt]
-        )
+            self._pool = self._source(limits)
+        future = self._pool.call(job.problem, job.sample, limits.wall_s * _PATIENCE[job.attempt])
         future.add_done_callback(lambda done: self._finished.put((key, done)))
 
     def _stop(self) -> None:
         if self._pool is not None:
             self._pool.stop()
-            self._pool.join()
             self._pool = None
+
+    def _local(self, limits: WorkLimits) -> VerifierWorkers:
+        return LocalWorkers(self._verifier, self._workers, limits.memory_mb)
 
     def _collect(self, block: bool) -> None:
         while True:
@@ -236,44 +234,3 @@ class VerifierPool:
 def _digest(problem: Problem, verdict_key: str) -> Key:
     parts = "\0".join((problem.task, problem.problem_id, verdict_key))
     return hashlib.blake2b(parts.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-
-
-def _verify(verifier: Verifier, problem: Problem, sample: Sample) -> Verdict:
-    """Runs in a worker."""
-    started = time.perf_counter()
-    return _checked(verifier.verify(problem, sample), started)
-
-
-def _checked(verdict: object, started: float) -> Verdict:
-    if not isinstance(verdict, Verdict):
-        raise TypeError(f"verify returned {type(verdict).__name__}, not a Verdict")
-    seconds = time.perf_counter() - started
-    return Verdict(verdict.problem_id, verdict.index, verdict.outcome, verdict.answer, verdict.reason, seconds)
-
-
-def _worker_pool(workers: int, memory_mb: int) -> Any:
-    """Processes that share no state with this one: forking a process that runs torch threads could deadlock."""
-    from pebble import ProcessPool
-
-    return ProcessPool(
-        max_workers=workers,
-        max_tasks=_CALLS_PER_WORKER,
-        initializer=_prepare_worker,
-        initargs=(memory_mb,),
-        context=multiprocessing.get_context("forkserver"),
-    )
-
-
-def _prepare_worker(memory_mb: int) -> None:
-    """Ends the worker when the main process is gone, and caps its address space at what it holds now plus the limit."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    limit = pages * resource.getpagesize() + memory_mb * 2**20
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

@@ -1,0 +1,67 @@
+"""What is refused before Ray is asked for anything, with ray installed or not."""
+
+import importlib.util
+
+import pytest
+
+from rlvr_harness import HarnessError, UsageError
+from rlvr_harness.executing import LocalExecutor, find_executor
+from rlvr_harness.registry import load_plugins
+from rlvr_ray.crew import check_versions
+from rlvr_ray.engine import Place, versions
+from rlvr_ray.execution import RayExecutor
+from rlvr_ray.options import RayOptions, ray_options
+
+pytestmark = pytest.mark.without_ray
+
+
+def test_options_are_taken_as_given():
+    given = {"address": "auto", "sampler_actors": 2, "gpus_per_actor": 0.5, "restarts": 0}
+    assert ray_options(given) == RayOptions("auto", 2, 0.5, restarts=0)
+
+
+@pytest.mark.parametrize(
+    ("args", "fault"),
+    [
+        ({"actors": 2}, "unknown actors"),
+        ({"sampler_actors": 0}, "sampler_actors=0 is not a whole number from 1 on"),
+        ({"gpus_per_actor": 1.5}, "gpus_per_actor=1.5 is not"),
+        ({"restarts": True}, "restarts=True is not"),
+        ({"wait_s": -1}, "wait_s=-1 is not seconds"),
+        ({"address": "ray://head:10001"}, "client protocol"),
+    ],
+)
+def test_options_out_of_range_are_refused_by_name(args, fault):
+    with pytest.raises(UsageError, match=fault):
+        ray_options(args)
+
+
+def test_an_engine_has_as_many_threads_as_cpus_of_its_actor():
+    assert [ray_options({"cpus_per_actor": cpus}).threads for cpus in (0.5, 1, 4)] == [1, 1, 4]
+
+
+def test_another_version_on_a_node_is_refused_by_name():
+    with pytest.raises(HarnessError, match=r"node n7 has rlvr-harness 0\.0\.9, and this machine"):
+        check_versions(Place("n7", 1, {**versions(), "rlvr-harness": "0.0.9"}))
+    check_versions(Place("n7", 1, versions()))
+
+
+def test_local_takes_no_arguments_of_an_executor():
+    with pytest.raises(UsageError, match="local takes no --executor_args"):
+        LocalExecutor().threads({"address": "auto"})
+
+
+def test_the_executor_is_found_by_the_name_of_its_plugin():
+    registry = load_plugins()
+    assert isinstance(find_executor(registry, "ray"), RayExecutor)
+    with pytest.raises(UsageError, match="no plugin offers an executor named 'slurm'; there are: local, ray"):
+        find_executor(registry, "slurm")
+
+
+INSTALLED = getattr(importlib.util.find_spec("ray"), "origin", None) is not None
+
+
+@pytest.mark.skipif(INSTALLED, reason="ray is installed")
+def test_without_ray_the_extra_is_named():
+    with pytest.raises(UsageError, match=r"pip install 'rlvr-harness\[ray\]'"):
+        RayExecutor().threads({})
