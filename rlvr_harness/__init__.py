@@ -39,8 +39,6 @@ from rlvr_harness.executor_contracts import (
     Execution,
     ExecutionRequest,
     Executor,
-    ParallelModel,
-    UnitSource,
     VerifierWorkers,
     WorkerSource,
 )
@@ -61,6 +59,7 @@ from rlvr_harness.requests import (
     WorkLimits,
     WorkUnit,
 )
+from rlvr_harness.sampler_contracts import ParallelModel, PictureProfile, UnitSource
 from rlvr_harness.sandbox_contracts import Isolation, Sandbox, SandboxedVerifier
 from rlvr_harness.verifier_workers import LocalWorkers
 
@@ -92,6 +91,7 @@ __all__ = [
     "OpenModel",
     "Outcome",
     "ParallelModel",
+    "PictureProfile",
     "PluginError",
     "Problem",
     "ProfiledTask",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self, runtime_checkable
 
 from rlvr_harness.contracts import OpenModel, Sampler
 from rlvr_harness.records import Problem, Sample, Verdict
-from rlvr_harness.requests import ModelRequest, SamplingLaw, WorkLimits, WorkUnit
+from rlvr_harness.requests import ModelRequest, WorkLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,28 +24,6 @@ class ExecutionRequest:
     device: str | None = None
     threads: int = 1
     workers: int | None = None
-
-
-class UnitSource(Protocol):
-    """Where a model that samples several units at a time takes them from."""
-
-    def take(self, wait: bool) -> WorkUnit | None:
-        """The next unit; None where none is ready now.
-
-        With `wait`, blocks until one is ready, and None means that none will ever come. Wait only when nothing is under
-        way: what is needed next may depend on samples that are not given back yet.
-        """
-
-
-@runtime_checkable
-class ParallelModel(Protocol):
-    """An `OpenModel` that samples several closed units of work at a time, each as `sample` would."""
-
-    def sample_units(self, work: UnitSource, laws: Mapping[str, SamplingLaw]) -> Iterator[list[Sample]]:
-        """The samples of each unit taken from `work`, together, as it finishes; `laws` by task.
-
-        Ends when `work.take(wait=True)` gives None. A unit is never divided or done twice.
-        """
 
 
 class VerifierWorkers(Protocol):

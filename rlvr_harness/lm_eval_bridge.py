@@ -16,6 +16,7 @@ from typing import Any
 from rlvr_harness.contracts import LoadedTask
 from rlvr_harness.errors import ModelError, TaskError, first_line
 from rlvr_harness.lm_eval_view import lm_eval_view, quiet_lm_eval
+from rlvr_harness.pictures import marked, with_pictures
 from rlvr_harness.records import Problem, plain_fields
 from rlvr_harness.requests import Documents, PromptRequest
 from rlvr_harness.task_files import (
@@ -60,17 +61,18 @@ class YamlTask:
         definition = self.file.worded(config, request.profile)
         if rows is not None:
             split = definition["test_split"]
-            definition.pop("dataset_path", None)
-            definition.pop("dataset_name", None)
-            definition["dataset_kwargs"] = None
-            definition["metadata"] = None
+            definition |= {"dataset_path": None, "dataset_name": None, "dataset_kwargs": None, "metadata": None}
             definition["custom_dataset"] = lambda **_: {split: as_dataset(rows, self.name)}
         elif self.file.selection.fields:
             definition["process_docs"] = self._selected
+        field = self.file.image_field
         task = _configured_task(definition, self.name, request.data_dir)
-        problems = lm_eval_problems(task, self.name, request, self.file.problem_id_field)
-        docs = [problem.metadata for problem in problems]
-        check_fields(docs, self.file)
+        asked = marked(self.name, request) if field else request
+        problems = lm_eval_problems(task, self.name, asked, self.file.problem_id_field)
+        if field:
+            rows = [instance.doc for instance in task.instances]
+            problems = with_pictures(problems, rows, field, self.file.picture_folder(request.data_dir))
+        check_fields(docs := [problem.metadata for problem in problems], self.file)
         return LoadedTask(
             problems=[with_policy(problem, request.profile) for problem in problems],
             verifier=self.file.verifier,
@@ -79,7 +81,7 @@ class YamlTask:
             max_gen_toks=task.config.generation_kwargs.get("max_gen_toks"),
             chance=self.file.chances({p.problem_id: p.metadata for p in problems}),
             chance_label=self.file.chance_label,
-            image_field=self.file.image_field,
+            image_field=field,
             notes=documents.notes if documents else (),
         )
 

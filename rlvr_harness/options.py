@@ -25,7 +25,7 @@ LEVEL = click.option(
 )
 LEAD = "difference in pass@k that the run should be able to show"
 CONTEXT = {"help_option_names": ["-h", "--help"], "token_normalize_func": lambda token: token.replace("-", "_")}
-SHORT = {"output_path": ("-o",), "limit": ("-L",), "tasks": ("-t",), "model_args": ("-a",)}
+SHORT = {"output_path": ("-o",), "limit": ("-L",), "tasks": ("-t",), "model_args": ("-a",), "device": ("--devices",)}
 
 
 class Commands(click.Group):

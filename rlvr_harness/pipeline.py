@@ -18,7 +18,7 @@ from typing import Self
 from rlvr_harness.contracts import OpenModel, StreamingModel
 from rlvr_harness.errors import ModelError
 from rlvr_harness.executing import LocalExecution
-from rlvr_harness.executor_contracts import Execution, ParallelModel
+from rlvr_harness.executor_contracts import Execution
 from rlvr_harness.feeding import Feed
 from rlvr_harness.judging import Bench, Judging, raise_as_own
 from rlvr_harness.keeping import Keeper
@@ -28,6 +28,7 @@ from rlvr_harness.records import Sample, Verdict
 from rlvr_harness.requests import SamplingLaw
 from rlvr_harness.run_reader import read_samples, read_verdicts, sample_keys
 from rlvr_harness.run_store import RunStore
+from rlvr_harness.sampler_contracts import ParallelModel
 from rlvr_harness.scheduling import Marks, Schedule
 from rlvr_harness.stages.sampling import (
     ENOUGH_SAMPLES,

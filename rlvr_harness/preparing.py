@@ -110,8 +110,6 @@ def prepare(spec: RunSpec, registry: Registry, earlier: Mapping[str, Any] | None
         _check_wording(task, profile)
         prompted = prompt_task(task, prompt_request, profiles, chat, budget)
         law = SamplingLaw(**{**SAMPLING_DEFAULTS, **spec.gen_kwargs, "max_gen_toks": prompted.max_gen_toks})
-        if prompted.loaded.image_field and not getattr(sampler, "reads_images", False):
-            raise UsageError(f"task '{task.name}' shows pictures, and sampler '{sampler.name}' reads text only")
         kept = (earlier or {}).get("tasks", {}).get(task.name, {}).get("plan")
         whole = plan_for(spec, task.name, number) if spec.budget else None
         plan = plan_from_data(kept) if kept else first_plan(whole) if whole else plan_for(spec, task.name, number)

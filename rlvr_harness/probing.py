@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rlvr_harness.contracts import OpenModel, StreamingModel
-from rlvr_harness.executor_contracts import ParallelModel
 from rlvr_harness.planning import FixedPlan
 from rlvr_harness.preparing import PreparedRun, PreparedTask
 from rlvr_harness.records import FinishReason, Problem, Sample
 from rlvr_harness.requests import WorkUnit
+from rlvr_harness.sampler_contracts import ParallelModel
 from rlvr_harness.scheduling import Schedule
 from rlvr_harness.stages.sampling import Expected, draw_parallel, draw_stream, draw_units
 

@@ -6,7 +6,7 @@ import enum
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 
 class Outcome(enum.StrEnum):
@@ -29,12 +29,16 @@ class FinishReason(enum.StrEnum):
 class Problem:
     """One problem of a task, with the very prompt that every model of the run is given."""
 
+    IMAGE_MARK: ClassVar[str] = "<image>"
+    """Stands in a chat message where a picture is shown; each model puts its own words there."""
     task: str
     problem_id: str
     prompt: str
     reference: str
     stop: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    images: tuple[bytes, ...] = field(default=(), repr=False)
+    """Picture files that the prompt shows, in the order of their marks; not stored in the run folder."""
 
 
 @dataclass(frozen=True, slots=True)

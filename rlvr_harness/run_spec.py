@@ -156,7 +156,9 @@ class RunSpec(BaseModel):
     )
     workers: int | None = Field(None, ge=1, description="verifier processes (default: free cores)")
     batch_size: int | None = Field(None, ge=1, description="samples generated together (default: from memory)")
-    device: str | None = Field(None, description="cpu, cuda, cuda:1, ... (default: cuda where there is one)")
+    device: str | None = Field(
+        None, description="cpu, cuda, cuda:1, or several: 0,1 (default: cuda where there is one)"
+    )
     threads: int | None = Field(None, ge=1, description="CPU threads of the engine (default: free cores)")
     trust_remote_code: bool = Field(False, description="run Python code that ships inside the checkpoint")
     allow_pickle: bool = Field(False, description="load weights that are not safetensors (pickle can run code)")

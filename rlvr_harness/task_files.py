@@ -196,6 +196,11 @@ class TaskFile:
         """The field that holds a problem's picture; None for tasks in text alone."""
         return self._metadata.get("image_field")
 
+    def picture_folder(self, data_dir: Path | None) -> Path | None:
+        """Where the pictures lie that the rows name by path; None for data that holds its pictures."""
+        path = self.local_file(data_dir) or self.packaged_data
+        return path if path is None or path.is_dir() else path.parent
+
     @property
     def selection(self) -> Selection:
         """Which rows of the data belong to the task."""

@@ -32,6 +32,7 @@ LAYERS = (
         *{"lm_eval_bridge", "lm_eval_view", "demo_models", "progress", "provenance", "engine_args", "fairness"},
         *{"foreign_metric", "foreign_tasks", "local_rows", "local_tokenizer", "sandbox_contracts"},
         *{"checkpoints", "end_tokens", "marks", "executor_contracts", "verifier_workers"},
+        *{"sampler_contracts", "pictures"},
     },
     {"records", "requests", "errors", "profiles", "boxes"},
 )
@@ -62,7 +63,7 @@ DEFERRED = {
         "pyarrow",
         "yaml",
     },
-    *{"jinja2", "markupsafe", "rich"},
+    *{"jinja2", "markupsafe", "rich", "peft", "PIL"},
 }
 
 

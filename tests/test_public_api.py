@@ -31,6 +31,7 @@ PUBLIC = [
     "OpenModel",
     "Outcome",
     "ParallelModel",
+    "PictureProfile",
     "PluginError",
     "Problem",
     "ProfiledTask",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rlvr_harness import (
@@ -11,49 +11,58 @@ from rlvr_harness import (
     ModelError,
     ModelFacts,
     ModelRequest,
+    Problem,
     Sample,
+    SampleRequest,
     SamplingLaw,
     WorkUnit,
     cut_at_stop,
     declared_end_ids,
     end_ids,
-    weight_hash,
     with_stop_tokens,
 )
+from rlvr_hf.adapters import hash_of_weights, with_adapter
+from rlvr_hf.memory import Fitting, release_memory, rows_that_fit
 from rlvr_hf.penalty import RepetitionPenalty
+from rlvr_hf.pictures import PicturePrompts
 from rlvr_hf.seeded_choice import SeededChoice
 from rlvr_hf.stopping import StopStrings, completing_tokens
 
 if TYPE_CHECKING:
     import torch
 
-MAX_ROWS_CPU = 1024
-MAX_ROWS_GPU = 512
-MEMORY_SHARE = 0.5
-"""Share of the free memory that a unit may take: the cache is copied when rows are reordered or extended."""
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One sample to draw; `prompt` is the place of its prompt in the unit."""
+
+    prompt: int
+    problem: Problem
+    index: int
+    seed: int
 
 
 class HfModel:
     """A model with its tokenizer; see `OpenModel` for the contract."""
 
-    def __init__(self, request: ModelRequest, lm: Any) -> None:
-        """`lm` is lm-eval's HFLM."""
+    def __init__(self, request: ModelRequest, lm: Any, pictures: PicturePrompts | None = None) -> None:
+        """`lm` is lm-eval's HFLM; `pictures` for a model that sees them."""
         from transformers import GenerationConfig
 
-        self._request = request
-        self._lm = lm
-        self._model = lm.model
+        self._request, self._pictures = request, pictures
+        self._lm, self._model = lm, with_adapter(lm.model, request)
         self._tokenizer = lm.tokenizer
         declared = declared_end_ids(self._model.generation_config, self._model.config, self._tokenizer)
         self._eos_ids = end_ids(declared, request.eos_tokens, self._tokenizer)
         self._completing: dict[tuple[str, ...], list[int]] = {}
         self._ends: dict[tuple[str, ...], tuple[int, ...]] = {(): self._eos_ids}
+        self._fitting = Fitting(request.role)
         self._pad_id = int(self._tokenizer.pad_token_id)
         # A checkpoint's generation_config may carry its own sampling law and penalties: none of it may leak in.
         self._model.generation_config = GenerationConfig()
         self.facts = ModelFacts(
             revision=getattr(self._model.config, "_commit_hash", None),
-            weight_hash=weight_hash(request.path, request.args.get("revision")),
+            weight_hash=hash_of_weights(request),
             dtype=str(self._model.dtype).removeprefix("torch."),
             device=str(self._model.device),
             parameters=int(self._model.num_parameters()),
@@ -64,41 +73,72 @@ class HfModel:
         """The asked-for batch size, else what half of the free memory holds, at most 1024 on a CPU, 512 on a GPU."""
         if self._request.batch_size:
             return self._request.batch_size
-        per_row = tokens_per_row * _cache_bytes_per_token(self._model.config, self._model.dtype.itemsize)
-        per_row += 4 * 8 * int(self._model.config.get_text_config().vocab_size)
-        rows = int(_free_bytes(self._model.device) * MEMORY_SHARE / per_row)
-        limit = MAX_ROWS_CPU if self._model.device.type == "cpu" else MAX_ROWS_GPU
-        return max(1, min(limit, rows))
+        return rows_that_fit(self._model, tokens_per_row)
 
     def sample(self, work: WorkUnit, law: SamplingLaw) -> list[Sample]:
-        """One `generate` call for the unit; prompts are prefilled once and their cache repeated."""
-        import torch
+        """One `generate` call for the unit, or several where its rows do not fit in memory together.
 
-        prompts = [cell.problem.prompt for cell in work]
+        Rows keep the padding of the whole unit, so that a text does not depend on how many there are beside it.
+        """
         stops = work[0].problem.stop
         if any(cell.problem.stop != stops for cell in work):
             raise ModelError(f"task '{work[0].problem.task}': problems of one task must share their stop strings")
         if stops not in self._ends:
             self._ends[stops] = with_stop_tokens(self._eos_ids, stops, self._tokenizer)
+        if any(cell.problem.images for cell in work):
+            return [sample for cell in work for sample in self._sample_pictured(cell, law)]
+        ids, mask = self._encode([cell.problem.prompt for cell in work])
+        rows = [
+            Row(place, cell.problem, index, seed)
+            for place, cell in enumerate(work)
+            for index, seed in zip(cell.indices, cell.seeds, strict=True)
+        ]
+        pieces = self._fitting.run(
+            len(rows), lambda piece: self._draw(ids, mask, [rows[number] for number in piece], law)
+        )
+        return [sample for samples in pieces for sample in samples]
+
+    def _sample_pictured(self, cell: SampleRequest, law: SamplingLaw) -> list[Sample]:
+        """One problem alone: prompts with pictures of several sizes cannot be padded to one another."""
+        rows = [Row(0, cell.problem, index, seed) for index, seed in zip(cell.indices, cell.seeds, strict=True)]
+        pieces = self._fitting.run(len(rows), lambda piece: self._draw_pictured([rows[place] for place in piece], law))
+        return [sample for samples in pieces for sample in samples]
+
+    def _draw_pictured(self, rows: Sequence[Row], law: SamplingLaw) -> list[Sample]:
+        if self._pictures is None:
+            raise ModelError(
+                f"task '{rows[0].problem.task}' shows pictures, and model '{self._request.path}' sees none"
+            )
+        import torch
+
+        inputs = self._pictures.rows(self._model, rows[0].problem, len(rows))
+        ids, mask, stops = inputs["input_ids"], inputs["attention_mask"], rows[0].problem.stop
+        choice = SeededChoice([row.seed for row in rows], ids.shape[1])
+        options = self._generation(law, stops, ids.shape[1])
+        options["logits_processor"] = self._processors(law, choice, ids, mask)
         with torch.inference_mode():
-            ids, mask = self._encode(prompts)
-            rows = torch.tensor([row for row, cell in enumerate(work) for _ in cell.indices], device=ids.device)
-            choice = SeededChoice([seed for cell in work for seed in cell.seeds], ids.shape[1])
+            output = self._model.generate(**inputs, **options)
+        return self._samples(rows, output[:, ids.shape[1] :].cpu(), _stacked(choice), stops)
+
+    def _draw(self, ids: torch.Tensor, mask: torch.Tensor, rows: Sequence[Row], law: SamplingLaw) -> list[Sample]:
+        """The samples of some rows of a unit; `ids` and `mask` hold all of its prompts."""
+        import torch
+
+        stops = rows[0].problem.stop
+        prompts = sorted({row.prompt for row in rows})
+        ids, mask = ids[prompts], mask[prompts]
+        with torch.inference_mode():
+            places = torch.tensor([prompts.index(row.prompt) for row in rows], device=ids.device)
+            choice = SeededChoice([row.seed for row in rows], ids.shape[1])
             options = self._generation(law, stops, ids.shape[1])
-            options["logits_processor"] = self._processors(law, choice, ids[rows], mask[rows])
-            output = self._generate(ids, mask, rows, options)
-        new = output[:, ids.shape[1] :].cpu()
-        logprobs = torch.stack(choice.logprobs, dim=1).double().cpu() if choice.logprobs else None
-        return self._samples(work, new, logprobs, stops)
+            options["logits_processor"] = self._processors(law, choice, ids[places], mask[places])
+            output = self._generate(ids, mask, places, options)
+        return self._samples(rows, output[:, ids.shape[1] :].cpu(), _stacked(choice), stops)
 
     def close(self) -> None:
         """Drops the model and returns cached GPU memory."""
-        import torch
-
         self._lm = self._model = None
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        release_memory()
 
     def _encode(self, prompts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
         ids, mask = self._lm.tok_batch_encode(list(prompts))
@@ -162,7 +202,12 @@ class HfModel:
         from transformers import DynamicCache
 
         config = self._model.config.get_text_config()
-        if ids.shape[1] < 2 or self._model.config.is_encoder_decoder or not _plain_attention(config):
+        if (
+            self._pictures is not None
+            or ids.shape[1] < 2
+            or self._model.config.is_encoder_decoder
+            or not _plain_attention(config)
+        ):
             return None
         cache = DynamicCache(config=self._model.config)
         positions = (mask[:, :-1].cumsum(dim=1) - 1).clamp_(min=0)
@@ -177,7 +222,7 @@ class HfModel:
         return cache
 
     def _samples(
-        self, work: WorkUnit, new: torch.Tensor, logprobs: torch.Tensor | None, stops: tuple[str, ...]
+        self, rows: Sequence[Row], new: torch.Tensor, logprobs: torch.Tensor | None, stops: tuple[str, ...]
     ) -> list[Sample]:
         """`new`: (rows, steps) token ids; a row that ended early is padded."""
         import torch
@@ -194,20 +239,19 @@ class HfModel:
                 counts[row] = self._tokens_until(tokens[row], stops, counts[row])
                 texts[row], stopped[row] = cut, True
         totals = _totals(logprobs, counts)
-        cells = [(cell, index, seed) for cell in work for index, seed in zip(cell.indices, cell.seeds, strict=True)]
         return [
             Sample(
-                task=cell.problem.task,
+                task=row.problem.task,
                 model=self._request.role,
-                problem_id=cell.problem.problem_id,
-                index=index,
-                seed=seed,
-                text=texts[row],
-                finish_reason=FinishReason.STOP if stopped[row] else FinishReason.LENGTH,
-                n_tokens=counts[row],
-                logprob_sum=totals[row],
+                problem_id=row.problem.problem_id,
+                index=row.index,
+                seed=row.seed,
+                text=texts[place],
+                finish_reason=FinishReason.STOP if stopped[place] else FinishReason.LENGTH,
+                n_tokens=counts[place],
+                logprob_sum=totals[place],
             )
-            for row, (cell, index, seed) in enumerate(cells)
+            for place, row in enumerate(rows)
         ]
 
     def _decode(self, tokens: Sequence[tuple[int, ...]]) -> list[str]:
@@ -228,6 +272,13 @@ class HfModel:
         return low
 
 
+def _stacked(choice: SeededChoice) -> torch.Tensor | None:
+    """Log probabilities, (rows, steps); None where nothing was drawn."""
+    import torch
+
+    return torch.stack(choice.logprobs, dim=1).double().cpu() if choice.logprobs else None
+
+
 def _totals(logprobs: torch.Tensor | None, counts: Sequence[int]) -> list[float] | list[None]:
     """Sum of the first counts[row] log probabilities of each row; `logprobs`: (rows, steps), None where unknown."""
     import torch
@@ -245,20 +296,3 @@ def _plain_attention(config: Any) -> bool:
     if kinds is not None:
         return all(kind == "full_attention" for kind in kinds)
     return hasattr(config, "num_attention_heads") and not hasattr(config, "state_size")
-
-
-def _cache_bytes_per_token(config: Any, itemsize: int) -> int:
-    text = config.get_text_config()
-    heads = getattr(text, "num_key_value_heads", None) or getattr(text, "num_attention_heads", 1)
-    head_size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    return int(2 * text.num_hidden_layers * heads * head_size * itemsize)
-
-
-def _free_bytes(device: torch.device) -> int:
-    import psutil
-    import torch
-
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        return int(free)
-    return int(psutil.virtual_memory().available)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 
 from rlvr_harness import (
@@ -13,39 +14,80 @@ from rlvr_harness import (
     open_lm,
     trusts_remote_code,
 )
+from rlvr_hf.adapters import check_adapter
+from rlvr_hf.fleet import Fleet
 from rlvr_hf.model import HfModel
+from rlvr_hf.pictures import PictureCheckpoint, sees_pictures
 
 
 class HfSampler:
-    """transformers on a CPU or one GPU."""
+    """transformers on a CPU, one GPU or several."""
 
     name = "hf"
-    description = "transformers: any causal LM on a CPU or one GPU, prompts prefilled once, one seed per sample"
+    description = "transformers: any causal LM on a CPU or GPUs, prompts prefilled once, one seed per sample"
 
     def profile(self, request: ModelRequest) -> CheckpointProfile:
         """Tokenizer and context, without weights."""
         check_checkpoint(request)
-        return CheckpointProfile(request)
+        check_adapter(request)
+        return PictureCheckpoint(request) if sees_pictures(request) else CheckpointProfile(request)
 
-    def open(self, request: ModelRequest) -> HfModel:
-        """The model, opened by lm-eval's `hf`."""
-        import torch
-        from safetensors import SafetensorError
+    def open(self, request: ModelRequest) -> HfModel | Fleet:
+        """The model, opened by lm-eval's `hf`; with several devices one for each."""
+        devices = devices_of(request.device)
+        for device in devices:
+            _check_device(device, request.device)
+        if len(devices) > 1:
+            return Fleet(request, devices, open_here)
+        return open_here(dataclasses.replace(request, device=devices[0]))
 
-        check_checkpoint(request)
-        device = request.device or ("cuda" if torch.cuda.is_available() else "cpu")
-        if device.startswith("cuda") and not torch.cuda.is_available():
-            raise ModelError(f"--device {device}: torch {torch.__version__} sees no CUDA device; use --device cpu")
-        if request.threads:
-            torch.set_num_threads(request.threads)
-        arguments = {"dtype": "auto", **request.args, "pretrained": request.path}
-        if not request.allow_pickle:
-            arguments["use_safetensors"] = True
-        arguments["trust_remote_code"] = trusts_remote_code(request)
-        logging.getLogger("transformers").setLevel(logging.ERROR)
-        try:
-            return HfModel(request, open_lm("hf", arguments, device))
-        except SafetensorError as error:
-            raise ModelError(
-                f"model '{request.path}': its weights are damaged or cut short: {first_line(error)}"
-            ) from error
+
+def devices_of(asked: str | None) -> list[str]:
+    """The devices of `--device`; `0` is short for `cuda:0`. "0,1" -> ["cuda:0", "cuda:1"]."""
+    import torch
+
+    if asked is None:
+        return ["cuda" if torch.cuda.is_available() else "cpu"]
+    named = [name.strip() for name in asked.split(",") if name.strip()]
+    if not named:
+        raise ModelError(f"--device {asked!r} names no device; give cpu, cuda, cuda:1, or several as 0,1")
+    return [f"cuda:{name}" if name.isdecimal() else name for name in named]
+
+
+def open_here(request: ModelRequest) -> HfModel:
+    """The model in this process, on the one device of the request. Raises ModelError."""
+    import torch
+    from safetensors import SafetensorError
+
+    check_checkpoint(request)
+    check_adapter(request)
+    if request.threads:
+        torch.set_num_threads(request.threads)
+    arguments = {"dtype": "auto", **request.args, "pretrained": request.path}
+    arguments.pop("peft", None)
+    if not request.allow_pickle:
+        arguments["use_safetensors"] = True
+    arguments["trust_remote_code"] = trusts_remote_code(request)
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    try:
+        if sees_pictures(request):
+            return HfModel(
+                request, open_lm("hf-multimodal", arguments, request.device), PictureCheckpoint(request).prompts
+            )
+        return HfModel(request, open_lm("hf", arguments, request.device))
+    except SafetensorError as error:
+        raise ModelError(
+            f"model '{request.path}': its weights are damaged or cut short: {first_line(error)}"
+        ) from error
+
+
+def _check_device(device: str, asked: str | None) -> None:
+    import torch
+
+    if not device.startswith("cuda"):
+        return
+    if not torch.cuda.is_available():
+        raise ModelError(f"--device {asked}: torch {torch.__version__} sees no CUDA device; use --device cpu")
+    number, there = device.partition(":")[2], torch.cuda.device_count()
+    if number.isdecimal() and int(number) >= there:
+        raise ModelError(f"--device {asked}: there is no {device}; this machine has {there} CUDA device(s), from 0")

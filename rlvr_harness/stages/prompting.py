@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 
 from rlvr_harness.contracts import LoadedTask, ModelProfile, Task
 from rlvr_harness.errors import ModelError, UsageError
+from rlvr_harness.pictures import check_shown
 from rlvr_harness.records import Problem
 from rlvr_harness.requests import PromptRequest
+from rlvr_harness.sampler_contracts import PictureProfile
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ def prompt_task(
     first_role = next(iter(profiles))
     loaded = given[first_role].loaded
     texts = {role: prompts_of(given[role].loaded) for role in profiles}
-    longest = {role: max(map(profile.count_tokens, texts[role])) for role, profile in profiles.items()}
+    check_pictures(loaded, task.name, profiles)
+    longest = {role: _longest(profile, given[role].loaded.problems) for role, profile in profiles.items()}
     max_gen_toks, notes = budget.resolve(task.name, loaded, longest, profiles)
     variants = {role: given[role].loaded.problems for role in profiles if texts[role] != texts[first_role]}
     hashed = [problem for problems in (loaded.problems, *variants.values()) for problem in problems]
@@ -113,16 +116,36 @@ class CompletionBudget:
         return room[tight], (f"{where}: max_gen_toks is {room[tight]} for every model, not {wanted}",)
 
 
+def check_pictures(loaded: LoadedTask, task: str, profiles: Mapping[str, ModelProfile]) -> None:
+    """Raises UsageError when a model that reads text alone is to answer questions about pictures, TaskError without."""
+    if loaded.image_field is None:
+        return
+    for role, profile in profiles.items():
+        if not (isinstance(profile, PictureProfile) and profile.reads_images):
+            raise UsageError(
+                f"task '{task}' shows pictures, and the {role} model, as this sampler opens it, reads text only; "
+                "take a model that sees pictures with --sampler hf, or another task"
+            )
+    check_shown(loaded.problems, loaded.image_field)
+
+
+def _longest(profile: ModelProfile, problems: Sequence[Problem]) -> int:
+    if not isinstance(profile, PictureProfile):
+        return max(profile.count_tokens(problem.prompt) for problem in problems)
+    return max(profile.count_tokens_with(problem.prompt, problem.images) for problem in problems)
+
+
 def prompts_of(loaded: LoadedTask) -> list[str]:
     """The prompts alone."""
     return [problem.prompt for problem in loaded.problems]
 
 
 def hash_prompts(problems: Sequence[Problem]) -> str:
-    """sha256 over problem ids, prompts and stop strings, in order."""
+    """sha256 over problem ids, prompts, stop strings and pictures, in order."""
     digest = hashlib.sha256()
     for problem in problems:
-        for part in (problem.problem_id, problem.prompt, *problem.stop):
+        pictures = (hashlib.sha256(image).hexdigest() for image in problem.images)
+        for part in (problem.problem_id, problem.prompt, *problem.stop, *pictures):
             digest.update(f"{len(part)}:{part}".encode())
     return digest.hexdigest()
 

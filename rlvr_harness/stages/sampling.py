@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from rlvr_harness.contracts import OpenModel, StreamingModel
 from rlvr_harness.errors import ModelError
-from rlvr_harness.executor_contracts import ParallelModel
 from rlvr_harness.records import FinishReason, Sample
 from rlvr_harness.requests import SampleRequest, SamplingLaw, WorkUnit
+from rlvr_harness.sampler_contracts import ParallelModel
 
 ENOUGH_SAMPLES = 8
 """Samples of a problem before equal texts mean anything."""
