@@ -37,6 +37,7 @@ from rlvr_harness.topping_up import raised
 
 Results = dict[str, Any]
 DEMO_MODELS: Mapping[str, Any] = {"model": "demo/rlvr", "base": "demo/base", "also": {"distilled": "demo/distilled"}}
+NO_MACHINES: Mapping[str, Any] = {}
 DEMO_LAWS: Mapping[str, Mapping[str, float]] = {
     "T1.0": {"temperature": 1.0, "top_p": 1.0},
     "T0.6": {"temperature": 0.6, "top_p": 0.95},
@@ -77,16 +78,18 @@ def run(spec: RunSpec, quiet: bool = False) -> Finished:
     return _run(spec, folder, earlier, Way(quiet))
 
 
-def resume(folder: Path, quiet: bool = False) -> Finished:
-    """Completes the run of a folder to the samples that its spec asks for."""
+def resume(folder: Path, quiet: bool = False, machines: Mapping[str, Any] = NO_MACHINES) -> Finished:
+    """Completes the run of a folder to the samples that its spec asks for; `machines` as in `_earlier_spec`."""
     earlier = read_json(folder, "run.json")
-    return _run(_earlier_spec(folder, earlier), folder, earlier, Way(quiet))
+    return _run(_earlier_spec(folder, earlier, machines), folder, earlier, Way(quiet))
 
 
-def topup(folder: Path, n: int, k: int | None = None, quiet: bool = False) -> Finished:
+def topup(
+    folder: Path, n: int, k: int | None = None, quiet: bool = False, machines: Mapping[str, Any] = NO_MACHINES
+) -> Finished:
     """Raises the samples per problem of a folder's run to `n`, and its largest k to `k` where given."""
     earlier = read_json(folder, "run.json")
-    spec, earlier = raised(_earlier_spec(folder, earlier), earlier, n, k)
+    spec, earlier = raised(_earlier_spec(folder, earlier, machines), earlier, n, k)
     return _run(spec, folder, earlier, Way(quiet))
 
 
@@ -137,12 +140,15 @@ def default_folder(spec: RunSpec) -> Path:
     return Path("runs") / (f"{model}-vs-{Path(spec.base).name}" if spec.base else model)
 
 
-def _earlier_spec(folder: Path, earlier: Mapping[str, Any]) -> RunSpec:
+def _earlier_spec(folder: Path, earlier: Mapping[str, Any], machines: Mapping[str, Any] = NO_MACHINES) -> RunSpec:
+    """The spec of the folder's run; `machines`: options on where the work is done, put in place of those it had."""
     if "spec" not in earlier:
         raise RunFolderError(
             f"{folder} holds imported counts, to which no samples can be added; choose another folder with -o"
         )
-    return parse_spec(earlier["spec"], f"{folder}/run.json")
+    if "executor" in machines:
+        machines = {"executor_args": {}, **machines}
+    return parse_spec({**earlier["spec"], **machines}, f"{folder}/run.json" + " and options" * bool(machines))
 
 
 def _check_same_spec(folder: Path, earlier: Mapping[str, Any], spec: RunSpec) -> None:

@@ -32,6 +32,7 @@ from rlvr_harness.options import (
     WITHOUT,
     Commands,
     given_options,
+    machine_options,
     spec_options,
 )
 from rlvr_harness.run_spec import parse_spec
@@ -69,24 +70,26 @@ def plan_command(tokens_per_s: float | None, probe: bool, detectable: float, **f
 
 @cli.command("resume")
 @click.argument("folder", type=FOLDER)
+@machine_options
 @QUIET
-def resume_command(folder: Path, quiet: bool) -> None:
+def resume_command(folder: Path, quiet: bool, **machines: Any) -> None:
     """Complete the run of FOLDER to the samples that it asked for."""
     from rlvr_harness import app
 
-    show(app.resume(folder, quiet))
+    show(app.resume(folder, quiet, given_options(machines)))
 
 
 @cli.command("topup")
 @click.argument("folder", type=FOLDER)
 @click.option("--n", type=click.IntRange(min=1), required=True, help="samples per problem and model from now on")
 @click.option("--k", type=click.IntRange(min=1), help="largest k of pass@k from now on (default: as it was)")
+@machine_options
 @QUIET
-def topup_command(folder: Path, n: int, k: int | None, quiet: bool) -> None:
+def topup_command(folder: Path, n: int, k: int | None, quiet: bool, **machines: Any) -> None:
     """Raise the samples of the run of FOLDER to N per problem; a sequential plan gets further stages."""
     from rlvr_harness import app
 
-    show(app.topup(folder, n, k, quiet))
+    show(app.topup(folder, n, k, quiet, given_options(machines)))
 
 
 @cli.command("verify")

@@ -23,6 +23,8 @@ SANDBOX = click.option("--sandbox", default="local", show_default=True, help="wh
 LEVEL = click.option(
     "--sandbox_level", type=click.IntRange(0, 3), default=3, show_default=True, help="least isolation for them"
 )
+MACHINES = ("executor", "executor_args", "workers")
+"""Options of a run that `resume` and `topup` take too: where the work is done is no part of what a run is."""
 LEAD = "difference in pass@k that the run should be able to show"
 CONTEXT = {"help_option_names": ["-h", "--help"], "token_normalize_func": lambda token: token.replace("-", "_")}
 SHORT = {"output_path": ("-o",), "limit": ("-L",), "tasks": ("-t",), "model_args": ("-a",), "device": ("--devices",)}
@@ -44,6 +46,13 @@ def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "--config", type=click.Path(path_type=Path), help="YAML file of these options; flags win over it"
     )
     return config(command)
+
+
+def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options on where the work is done; unset ones are absent from the keyword arguments' `given_options`."""
+    for name in reversed(MACHINES):
+        command = click.option(*_declarations(name), **_settings(name, RunSpec.model_fields[name]))(command)
+    return command
 
 
 def given_options(flags: dict[str, Any]) -> dict[str, Any]:

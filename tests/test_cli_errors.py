@@ -325,4 +325,4 @@ def test_a_task_with_pictures_is_refused_to_a_sampler_of_text(refused, run_words
     (tmp_path / "mathvision" / "testmini.jsonl").write_text(json.dumps(row) + "\n")
     words = [word for word in run_words if word not in ("--tasks", "countdown")]
     message = refused(2, *words, "--tasks", "mathvision", "--data_dir", tmp_path)
-    assert "task 'mathvision' shows pictures, and sampler 'hf' reads text only" in message
+    assert "task 'mathvision' shows pictures, and the model model, as this sampler opens it, reads text only" in message

@@ -46,7 +46,7 @@ class RayExecutor:
     def start(self, request: ExecutionRequest) -> Execution:
         """The cluster, joined or started, with the machines reserved."""
         options = ray_options(request.args)
-        if request.device is not None and ":" in request.device:
+        if request.device is not None and not request.device.isalpha():
             raise UsageError(f"--device {request.device}: with --executor ray it is Ray that chooses; use cuda")
         return RayExecution(options, request)
 

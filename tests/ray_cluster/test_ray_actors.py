@@ -132,6 +132,12 @@ def test_a_model_that_does_not_open_is_told_with_the_node(execution):
         execution(**TWO).open(FakeSampler(fault="no such weights"), REQUEST)
 
 
+def test_a_machine_with_another_version_is_refused(execution, monkeypatch):
+    monkeypatch.setattr("rlvr_ray.crew.versions", lambda: {"rlvr-harness": "0.0.1", "Python": "3.11"})
+    with pytest.raises(HarnessError, match=r"node \S+ .*0\.0\.1"):
+        execution(**TWO).open(FakeSampler(), REQUEST)
+
+
 def test_different_weights_under_one_path_are_refused(execution):
     with pytest.raises(ModelError, match=r"opened different models under fake .*weights"):
         execution(**TWO).open(FakeSampler(hash_by_process=True), REQUEST)

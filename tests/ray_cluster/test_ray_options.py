@@ -1,14 +1,15 @@
 """What is refused before Ray is asked for anything, with ray installed or not."""
 
 import importlib.util
+import pickle
 
 import pytest
 
-from rlvr_harness import HarnessError, UsageError
+from rlvr_harness import ExecutionRequest, HarnessError, ModelError, ModelRequest, UsageError
 from rlvr_harness.executing import LocalExecutor, find_executor
 from rlvr_harness.registry import load_plugins
 from rlvr_ray.crew import check_versions
-from rlvr_ray.engine import Place, versions
+from rlvr_ray.engine import Engine, Opening, Place, versions
 from rlvr_ray.execution import RayExecutor
 from rlvr_ray.options import RayOptions, ray_options
 
@@ -65,3 +66,21 @@ INSTALLED = getattr(importlib.util.find_spec("ray"), "origin", None) is not None
 def test_without_ray_the_extra_is_named():
     with pytest.raises(UsageError, match=r"pip install 'rlvr-harness\[ray\]'"):
         RayExecutor().threads({})
+
+
+def test_a_folder_that_a_node_cannot_read_is_named(tmp_path):
+    sent = Opening(b"", ModelRequest("base", str(tmp_path / "weights")), is_folder=True, folder=str(tmp_path))
+    with pytest.raises(ModelError, match=r"^node \S+ cannot read the folder \S+weights of the base model; put it on"):
+        Engine().open(sent)
+
+
+def test_a_sampler_that_a_node_does_not_have_is_named(tmp_path):
+    gone = pickle.dumps(RayOptions).replace(b"rlvr_ray.options", b"rlvr_xyz.options")
+    with pytest.raises(ModelError, match=r"^node \S+ cannot load the sampler: ModuleNotFoundError.*rlvr_xyz"):
+        Engine().open(Opening(gone, ModelRequest("base", "hub/id"), is_folder=False, folder=str(tmp_path)))
+
+
+@pytest.mark.parametrize("device", ["cuda:1", "0,1", "cpu,cpu"])
+def test_devices_are_left_to_ray(device):
+    with pytest.raises(UsageError, match="it is Ray that chooses"):
+        RayExecutor().start(ExecutionRequest(device=device))

@@ -101,9 +101,24 @@ def test_ctrl_c_ends_all_actors_and_resume_completes_the_run(run, start, tmp_pat
     assert spread.returncode == 130, errors
     assert "rlvr-harness resume" in errors
     assert psutil.wait_procs(everything, timeout=20)[1] == []
-    resumed = run("resume", tmp_path / "ray", "--quiet")
+    resumed = run("resume", tmp_path / "ray", "--quiet", "--executor", "local")
     assert resumed.returncode == 0, resumed.stderr
     assert len(content(tmp_path / "ray")) == 2 * 6 * 512
+
+
+@pytest.mark.slow
+def test_a_driver_that_is_killed_leaves_a_run_that_resumes_to_the_same_set(run, start, tmp_path):
+    long = ("--plan", "fixed")
+    spread = start(*words(tmp_path / "ray", 512, 4, *long, *on_ray()))
+    wait_for(lambda: parts(tmp_path / "ray"), spread)
+    os.kill(spread.pid, signal.SIGKILL)
+    spread.wait()
+    stored = sum(1 for role in ROLES for _ in read_samples(tmp_path / "ray", "countdown", role))
+    assert 0 < stored < 2 * 4 * 512
+    resumed = run("resume", tmp_path / "ray", "--quiet", "--executor_args", ARGS)
+    assert resumed.returncode == 0, resumed.stderr
+    assert run(*words(tmp_path / "local", 512, 4, *long)).returncode == 0
+    assert content(tmp_path / "ray") == content(tmp_path / "local")
 
 
 @pytest.mark.slow
