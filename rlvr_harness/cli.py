@@ -15,6 +15,7 @@ import click
 
 from rlvr_harness.commands.demo import demo_group
 from rlvr_harness.commands.exchange import export_command, import_command
+from rlvr_harness.commands.leaderboard import leaderboard_command
 from rlvr_harness.commands.looking import doctor_command, ls_command, validate_command
 from rlvr_harness.commands.printing import names, show
 from rlvr_harness.errors import HarnessError
@@ -140,7 +141,10 @@ def report_command(folders: Sequence[Path], output_path: Path | None, without: s
     click.echo(app.rebuild_report(folders, output_path, names(without)))
 
 
-for command in (import_command, export_command, demo_group, ls_command, validate_command, doctor_command):
+for command in (
+    *(leaderboard_command, import_command, export_command, demo_group),
+    *(ls_command, validate_command, doctor_command),
+):
     cli.add_command(command)
 
 

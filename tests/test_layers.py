@@ -23,7 +23,7 @@ LAYERS = (
     {
         *{"running", "pipeline", "judging", "keeping", "topping_up", "estimating", "probing"},
         *{"budgeting"},
-        *{"assembling", "preparing", "reverifying", "checking"},
+        *{"assembling", "preparing", "reverifying", "checking", "leaderboard"},
     },
     {"registry", "hookspecs", "stages", "report", "options", "stopping", "comparing", "confining", "executing"},
     {
