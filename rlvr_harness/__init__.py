@@ -35,6 +35,13 @@ from rlvr_harness.errors import (
     VerifierLost,
     first_line,
 )
+from rlvr_harness.exchange_contracts import (
+    ForeignChoice,
+    ForeignRow,
+    ForeignSample,
+    RecognisingImporter,
+    SampleImporter,
+)
 from rlvr_harness.executor_contracts import (
     Execution,
     ExecutionRequest,
@@ -75,6 +82,9 @@ __all__ = [
     "ExecutionRequest",
     "Executor",
     "FinishReason",
+    "ForeignChoice",
+    "ForeignRow",
+    "ForeignSample",
     "HarnessError",
     "ImportRequest",
     "Importer",
@@ -96,9 +106,11 @@ __all__ = [
     "Problem",
     "ProfiledTask",
     "PromptRequest",
+    "RecognisingImporter",
     "ReportSection",
     "RunFolderError",
     "Sample",
+    "SampleImporter",
     "SampleRequest",
     "Sampler",
     "SamplerFamily",

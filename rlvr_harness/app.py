@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,14 @@ from rlvr_harness.checking import agreement_lines, check_rows, read_labelled, wr
 from rlvr_harness.confining import confine
 from rlvr_harness.contracts import Importer, Verifier
 from rlvr_harness.costing import DETECTABLE
-from rlvr_harness.errors import PluginError, RunFolderError
+from rlvr_harness.errors import PluginError, RunFolderError, UsageError
 from rlvr_harness.estimating import Known, plan_lines
+from rlvr_harness.exchange_contracts import SampleImporter
+from rlvr_harness.exporters import EXPORTERS
+from rlvr_harness.exporting import Export, sequential_warning
+from rlvr_harness.foreign_files import ImportChoice, find_importer
 from rlvr_harness.foreign_metric import NO_CHOICE, MetricChoice
-from rlvr_harness.lm_eval_bridge import write_lm_eval_results
+from rlvr_harness.import_results import import_samples
 from rlvr_harness.preparing import PreparedRun, find_task, prepare
 from rlvr_harness.probing import probe
 from rlvr_harness.profiles import find_profile
@@ -216,11 +220,12 @@ def rebuild_report(folders: Sequence[Path], target: Path | None = None, without:
     return where / "report.html"
 
 
-def export_lm_eval(folder: Path, target: Path) -> list[Path]:
-    """One lm-eval results file per model of a run folder."""
-    results = read_json(folder, "results.json")
-    roles = dict.fromkeys(role for entry in results["tasks"].values() for role in entry["models"])
-    return [write_lm_eval_results(results, role, target) for role in roles]
+def export(folder: Path, form: str, target: Path, datasets: Sequence[str]) -> Iterator[Path]:
+    """Writes the results of a run folder in another program's form; `datasets` are TASK=HUB_ID items."""
+    what = Export.of(folder, target, _named("--dataset", datasets))
+    if form == "csv" and (warning := sequential_warning(what)):
+        print(f"warning: {warning}", file=sys.stderr)
+    yield from EXPORTERS[form](what)
 
 
 def demo(k: int, limit: int | None, output_path: Path, threads: int | None, quiet: bool) -> tuple[list[Finished], Path]:
@@ -233,23 +238,52 @@ def demo(k: int, limit: int | None, output_path: Path, threads: int | None, quie
     return finished, rebuild_report([one.folder for one in finished], output_path)
 
 
-def import_request(task: str, files: Mapping[str, Any]) -> ImportRequest:
+def import_request(task: str | None, files: Mapping[str, Any]) -> ImportRequest:
     """The files of an import by role; `files` holds model, base (or None) and also (NAME=FILE items)."""
-    also: dict[str, str] = parse_named(list(files["also"])) or {}
+    also = _named("--also", files["also"])
+    if taken := sorted({"base", "model"} & set(also)):
+        raise UsageError(f"--also {taken[0]}=...: '{taken[0]}' is the name of --{taken[0]}; choose another")
     by_role = {"base": files["base"], "model": files["model"], **{name: Path(path) for name, path in also.items()}}
-    return ImportRequest(task, {role: path for role, path in by_role.items() if path is not None})
+    return ImportRequest(task or "", {role: path for role, path in by_role.items() if path is not None})
 
 
-def import_results(form: str, request: ImportRequest, folder: Path, k: int | None) -> Finished:
-    """Foreign results as a run folder with results.json and a report."""
+def _named(option: str, items: Sequence[str]) -> dict[str, str]:
+    try:
+        named: dict[str, str] = parse_named(list(items)) or {}
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from error
+    return named
+
+
+def import_results(
+    form: str, request: ImportRequest, folder: Path, how: ImportChoice, verifier: str | None = None
+) -> Finished:
+    """Foreign results as a run folder with results.json and a report; `verifier` judges foreign texts anew."""
     if (folder / "run.json").is_file():
         raise RunFolderError(f"{folder} already holds a run; choose another folder with -o")
     registry = load_plugins()
-    importer: Importer = registry.get("importer", form)
+    importer = find_importer(registry, form, request.files)
+    if isinstance(importer, SampleImporter):
+        judge: Verifier | None = registry.get("verifier", verifier) if verifier else None
+        confined = confine(judge, registry, SandboxChoice()) if judge else None
+        how = replace(how, verifier=confined.verifier if confined else judge, workers=provenance.free_cores())
+        results = import_samples(importer, request, folder, how)
+    else:
+        results = _import_counts(importer, request, folder, how, verifier)
+    write_reports([results], folder, plugin_sections(registry, [results]))
+    return Finished(folder, results)
+
+
+def _import_counts(
+    importer: Importer, request: ImportRequest, folder: Path, how: ImportChoice, verifier: str | None
+) -> Results:
+    if not request.task:
+        raise UsageError("counts do not name their task; name it with --task")
+    if verifier is not None:
+        raise UsageError(f"format '{importer.name}' has no texts for --verifier to judge")
     counts: dict[str, Counts] = dict(importer.read(request))
-    results = results_of_counts(request, counts, k)
+    results = results_of_counts(request, counts, how.k)
     with RunStore(folder) as store:
         store.write_run({"imported": {role: str(path) for role, path in request.files.items()}, "task": request.task})
         store.write_json("results.json", results)
-    write_reports([results], folder, plugin_sections(registry, [results]))
-    return Finished(folder, results)
+    return results

@@ -174,7 +174,8 @@ def _add_plugin_metrics(model: dict[str, Any], tallies: Sequence[Tally], metrics
         model.setdefault("plugin_metrics", {})[metric.name] = found
 
 
-def _check_enough(counts: Mapping[str, Counts], k: int) -> None:
+def check_enough(counts: Mapping[str, Counts], k: int) -> None:
+    """Raises TooFewSamples where a problem has fewer than k samples."""
     for role, given in counts.items():
         for problem_id, n in zip(given.problem_ids, given.n, strict=True):
             if n < k:
@@ -184,7 +185,7 @@ def _check_enough(counts: Mapping[str, Counts], k: int) -> None:
 def results_of_counts(request: ImportRequest, counts: Mapping[str, Counts], k: int | None) -> Results:
     """results.json of imported counts: every metric that counts allow, null for the rest."""
     if k is not None:
-        _check_enough(counts, k)
+        check_enough(counts, k)
     models = [
         ModelTallies(
             role=role,

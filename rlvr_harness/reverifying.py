@@ -89,7 +89,10 @@ def verify_again(
     record = read_json(folder, "run.json")
     if "tasks" not in record:
         raise RunFolderError(f"{folder} holds imported counts, no samples to verify")
-    judges = _judges(record, registry, verifier, choice)
+    spec = record["spec"] if "spec" in record else record["imported"]
+    if "spec" not in record and verifier is None:
+        raise UsageError(f"{folder} holds imported verdicts; name who is to judge the texts, as --verifier math")
+    judges = _judges(record, spec, registry, (verifier, choice))
     found = []
     with RunStore(folder) as store:
         for task, facts in record["tasks"].items():
@@ -97,10 +100,10 @@ def verify_again(
             for role in record["models"]:
                 problems = {problem.problem_id: problem for problem in read_problems(folder, task, role)}
                 with VerifierPool(judge, workers) as pool:
-                    _judge(store, task, role, pool, (judge.name, problems))
+                    judge_stored(store, task, role, pool, (judge.name, problems))
                 if judge.name != facts["verifier"]:
                     names, plan = (facts["verifier"], judge.name), _plan(folder, task, role)
-                    found.append(compare(folder, task, role, names, record["spec"]["k"], plan))
+                    found.append(compare(folder, task, role, names, spec["k"] or _reach(folder, task), plan))
             if judge.name == facts["verifier"]:
                 facts["verifier_version"] = judge.version
         store.write_run(record)
@@ -110,10 +113,10 @@ def verify_again(
 
 
 def _judges(
-    record: dict[str, Any], registry: Registry, verifier: str | None, choice: MetricChoice
+    record: dict[str, Any], spec: dict[str, Any], registry: Registry, asked: tuple[str | None, MetricChoice]
 ) -> dict[str, Verifier]:
-    """Task -> who judges it now; a choice of metric goes into the record."""
-    spec = record["spec"]
+    """Task -> who judges it now; a choice of metric goes into the spec."""
+    verifier, choice = asked
     if choice:
         if verifier is not None or all(facts["verifier"] in registry.offered["verifier"] for facts in _facts(record)):
             raise UsageError(
@@ -154,6 +157,12 @@ def _plan(folder: Path, task: str, role: str) -> Mapping[str, Any]:
     return plan
 
 
+def _reach(folder: Path, task: str) -> int:
+    """The largest k of an import that was given none."""
+    models = read_json(folder, "results.json")["tasks"][task]["models"].values()
+    return max((int(k) for model in models for k in model["pass_at_k"]), default=1)
+
+
 def compare(
     folder: Path, task: str, role: str, names: tuple[str, str], k: int, plan: Mapping[str, Any] = NO_PLAN
 ) -> Disagreement:
@@ -179,7 +188,10 @@ def compare(
     )
 
 
-def _judge(store: RunStore, task: str, role: str, pool: VerifierPool, judge: tuple[str, Mapping[str, Problem]]) -> None:
+def judge_stored(
+    store: RunStore, task: str, role: str, pool: VerifierPool, judge: tuple[str, Mapping[str, Problem]]
+) -> None:
+    """Judges the stored samples of one model on one task; `judge` is the name of the verdicts, and the problems."""
     name, problems = judge
     samples = read_samples(store.folder, task, role)
     for problem_id, group in groupby(samples, key=lambda sample: sample.problem_id):

@@ -24,6 +24,7 @@ LAYERS = (
         *{"running", "pipeline", "judging", "keeping", "topping_up", "estimating", "probing"},
         *{"budgeting"},
         *{"assembling", "preparing", "reverifying", "checking", "leaderboard"},
+        *{"foreign_files", "importing", "import_results", "exporting", "exporters"},
     },
     {"registry", "hookspecs", "stages", "report", "options", "stopping", "comparing", "confining", "executing"},
     {
@@ -33,6 +34,7 @@ LAYERS = (
         *{"foreign_metric", "foreign_tasks", "local_rows", "local_tokenizer", "sandbox_contracts"},
         *{"checkpoints", "end_tokens", "marks", "executor_contracts", "verifier_workers"},
         *{"sampler_contracts", "pictures"},
+        *{"exchange_contracts"},
     },
     {"records", "requests", "errors", "profiles", "boxes"},
 )
@@ -64,6 +66,7 @@ DEFERRED = {
         "yaml",
     },
     *{"jinja2", "markupsafe", "rich", "peft", "PIL"},
+    *{"wandb", "trackio"},
 }
 
 

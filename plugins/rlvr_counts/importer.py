@@ -19,6 +19,16 @@ class CountsImporter:
     name = "counts"
     description = "CSV (with a header) or JSONL rows of problem_id, n, c; one file per model"
 
+    def recognises(self, path: Path) -> bool:
+        """Whether the first line names problem_id, n and c."""
+        try:
+            with path.open(encoding="utf-8-sig") as opened:
+                first = next((line for line in opened if line.strip()), "")
+        except (OSError, UnicodeDecodeError):
+            return False
+        words = json.loads(first) if _is_json(first) else [word.strip(' "\r\n') for word in first.split(",")]
+        return set(FIELDS) <= set(words)
+
     def read(self, request: ImportRequest) -> Iterator[tuple[str, Counts]]:
         """(role, counts) per file; raises TaskError naming file and line of a fault."""
         for role, path in request.files.items():
@@ -78,3 +88,10 @@ def _whole(value: object, path: Path, line: int, field: str) -> int:
     if not number.is_integer():
         raise TaskError(f"{path} line {line}: {field} = {value} is not a whole number")
     return int(number)
+
+
+def _is_json(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False

@@ -8,31 +8,42 @@ from typing import Any
 import click
 
 from rlvr_harness.commands.printing import show
-from rlvr_harness.options import FILE, FOLDER
+from rlvr_harness.options import FOLDER
 
 
 @click.command("import")
-@click.option("--format", "form", default="counts", help="what the files hold; `counts`: problem_id, n, c")
-@click.option("--task", required=True, help="name of the task in the report")
-@click.option("--model", type=FILE, required=True, help="file of the RLVR model")
-@click.option("--base", type=FILE, help="file of its base")
-@click.option("--also", multiple=True, metavar="NAME=FILE", help="file of one more model (repeatable)")
+@click.option("--format", "form", default="auto", show_default=True, help="`rlvr-harness ls importers` lists them")
+@click.option("--task", help="name of the task in the report; also which task of files that hold several")
+@click.option("--model", type=FOLDER, required=True, help="file or folder of the RLVR model")
+@click.option("--base", type=FOLDER, help="file or folder of its base")
+@click.option("--also", multiple=True, metavar="NAME=FILE", help="file or folder of one more model (repeatable)")
 @click.option("--k", type=click.IntRange(min=1), help="largest k (default: the smallest n)")
+@click.option("--metric", help="which score of the files decides, where they have several")
+@click.option("--threshold", type=float, help="score from which on a sample is right")
+@click.option("--verifier", help="judge the texts with this verifier instead of by the files' own verdicts")
+@click.option("--allow_unfair", is_flag=True, help="compare models although their prompts differ")
 @click.option("-o", "--output_path", type=FOLDER, required=True, help="run folder to write")
-def import_command(form: str, task: str, k: int | None, output_path: Path, **files: Any) -> None:
-    """Turn published or foreign counts into a run folder with a report."""
+def import_command(form: str, task: str | None, verifier: str | None, output_path: Path, **given: Any) -> None:
+    """Turn samples or counts of other programs into a run folder with a report."""
     from rlvr_harness import app
+    from rlvr_harness.foreign_files import ImportChoice
 
-    show(app.import_results(form, app.import_request(task, files), output_path, k))
+    how = ImportChoice(**{name: given.pop(name) for name in ("k", "metric", "threshold", "allow_unfair")})
+    show(app.import_results(form, app.import_request(task, given), output_path, how, verifier))
+
+
+FORMS = ["lm-eval", "hub", "csv", "wandb", "trackio"]
+"""Named here again so that `--help` need not load the exporters; a test holds the two lists together."""
 
 
 @click.command("export")
 @click.argument("folder", type=FOLDER)
-@click.option("--format", "form", type=click.Choice(["lm-eval"]), default="lm-eval", show_default=True)
+@click.option("--format", "form", type=click.Choice(FORMS), default="lm-eval", show_default=True)
+@click.option("--dataset", "datasets", multiple=True, metavar="TASK=ID", help="hub: the task's data set (repeatable)")
 @click.option("-o", "--output_path", type=FOLDER, required=True, help="folder to write to")
-def export_command(folder: Path, form: str, output_path: Path) -> None:
-    """Write the results of FOLDER as lm-eval results files, one per model."""
+def export_command(folder: Path, form: str, datasets: tuple[str, ...], output_path: Path) -> None:
+    """Write the results of FOLDER for other programs: lm-eval, the Hub, CSV, W&B or Trackio."""
     from rlvr_harness import app
 
-    for path in app.export_lm_eval(folder, output_path):
+    for path in app.export(folder, form, output_path, datasets):
         click.echo(path)
