@@ -52,6 +52,7 @@ from rlvr_harness.executor_contracts import (
 from rlvr_harness.hookspecs import hookimpl
 from rlvr_harness.lm_eval_bridge import generate_texts, lm_eval_model_names, open_lm, packaged_task, yaml_task
 from rlvr_harness.local_tokenizer import LocalTokenizer, about_tokens
+from rlvr_harness.pair_tokens import text_ids
 from rlvr_harness.records import FinishReason, Measurement, Outcome, Problem, Sample, Tally, Verdict
 from rlvr_harness.requests import (
     Counts,
@@ -68,6 +69,7 @@ from rlvr_harness.requests import (
 )
 from rlvr_harness.sampler_contracts import ParallelModel, PictureProfile, UnitSource
 from rlvr_harness.sandbox_contracts import Isolation, Sandbox, SandboxedVerifier
+from rlvr_harness.scoring_contracts import EntropyModel, ScoringModel, TextEntropy, TextPair, TextScore
 from rlvr_harness.verifier_workers import LocalWorkers
 
 __version__ = "0.1.0"
@@ -78,6 +80,7 @@ __all__ = [
     "ComparableProfile",
     "Counts",
     "Documents",
+    "EntropyModel",
     "Execution",
     "ExecutionRequest",
     "Executor",
@@ -118,11 +121,15 @@ __all__ = [
     "Sandbox",
     "SandboxChoice",
     "SandboxedVerifier",
+    "ScoringModel",
     "SelfTestingVerifier",
     "StreamingModel",
     "Tally",
     "Task",
     "TaskError",
+    "TextEntropy",
+    "TextPair",
+    "TextScore",
     "TooFewSamples",
     "Trainer",
     "UnitSource",
@@ -150,6 +157,7 @@ __all__ = [
     "lm_eval_model_names",
     "open_lm",
     "packaged_task",
+    "text_ids",
     "trusts_remote_code",
     "weight_hash",
     "with_stop_tokens",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rlvr_harness import provenance
+from rlvr_harness.analyses import add_analyses
 from rlvr_harness.contracts import AnswerVerifier, Metric
 from rlvr_harness.errors import PluginError, TooFewSamples
 from rlvr_harness.fairness import Fairness
@@ -48,7 +49,9 @@ class Tallied:
 def assemble_results(prepared: PreparedRun, folder: Path, record: Mapping[str, Any]) -> Results:
     """results.json of a sampled run."""
     tasks = {task.name: _measure(prepared, task, folder, record) for task in prepared.tasks}
-    return {"schema": SCHEMA, "run": run_record(record), "tasks": tasks}
+    results: Results = {"schema": SCHEMA, "run": run_record(record), "tasks": tasks}
+    add_analyses(results, folder, record)
+    return results
 
 
 def run_record(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,7 +61,7 @@ def run_record(record: Mapping[str, Any]) -> dict[str, Any]:
     law: dict[str, Any] = next(iter(laws.values()))
     return {
         "schema": SCHEMA,
-        "title": f"{_pair(spec)}: T = {law['temperature']:g}, top-p = {law['top_p']:g}",
+        "title": f"{_pair(spec)}: T = {law['temperature']:g}{_own(spec)}, top-p = {law['top_p']:g}",
         "harness_version": record["versions"].get("rlvr-harness"),
         "git_commit": record["git_commit"],
         "created": record["created"],
@@ -71,6 +74,7 @@ def run_record(record: Mapping[str, Any]) -> dict[str, Any]:
             "k": spec["k"],
             "plan": spec["plan"],
             "prompt": spec["prompt"],
+            **({"temperatures": spec["temperatures"]} if spec.get("temperatures") else {}),
         },
         "tasks": record["tasks"],
         "plugins": record["plugins"],
@@ -84,6 +88,12 @@ def _pair(spec: Mapping[str, Any]) -> str:
     """Whom the run is about. "/ckpt/step-300", "Qwen/Qwen2.5-7B" -> "step-300 against Qwen2.5-7B"."""
     model, base = (Path(spec[role]).name if spec[role] else "" for role in ("model", "base"))
     return f"{model} against {base}" if base else model
+
+
+def _own(spec: Mapping[str, Any]) -> str:
+    """Temperatures of single models. {"model": 1.25} -> " (model: 1.25)"."""
+    own = spec.get("temperatures") or {}
+    return f" ({', '.join(f'{role}: {value:g}' for role, value in own.items())})" if own else ""
 
 
 def _measure(prepared: PreparedRun, task: PreparedTask, folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:

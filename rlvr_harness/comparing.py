@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rlvr_harness.contracts import ComparableProfile, ModelProfile
 from rlvr_harness.engine_args import differing_args, law_arg, shown_value
 from rlvr_harness.errors import UsageError
-from rlvr_harness.fairness import Decision, Finding
+from rlvr_harness.fairness import ON_PURPOSE, Decision, Finding
 from rlvr_harness.stages.prompting import PromptedTask
 
 HALF_OPEN = re.compile(r"(<[|\uff5c][^<>\n]*|</[a-z]*|<(think|answer))\Z")
@@ -45,6 +45,16 @@ def decide(conditions: Conditions, earlier: Mapping[str, Any] | None, allow_unfa
         )
         raise UsageError(f"not a fair comparison: {faults}; or compare all the same with --allow_unfair")
     return decision
+
+
+def with_own_temperatures(decision: Decision, temperatures: Mapping[str, float]) -> Decision:
+    """The decision, with a warning where models are sampled at different temperatures: asked for, so never refused."""
+    kinds = {role: f"{value:g}" for role, value in temperatures.items()}
+    known = any(finding.text.startswith(ON_PURPOSE) for finding in decision.findings)
+    if known or len(set(kinds.values())) < 2:
+        return decision
+    finding = Finding(f"{ON_PURPOSE} ({_by_role(kinds)})", "sampling", kinds=kinds)
+    return replace(decision, findings=(*decision.findings, finding))
 
 
 def compare(conditions: Conditions, unify: bool = True) -> Decision:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+ON_PURPOSE = "temperatures differ on purpose"
+"""How a warning about models sampled at temperatures of their own begins."""
 Breaks = Literal["", "prompt", "sampling"]
 
 

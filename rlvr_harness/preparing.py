@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rlvr_harness import presets, provenance
-from rlvr_harness.comparing import Conditions, decide
+from rlvr_harness.comparing import Conditions, decide, with_own_temperatures
 from rlvr_harness.confining import Confined, confine
 from rlvr_harness.contracts import ModelProfile, ProfiledTask, Sampler, Task, VariableTask, Verifier
 from rlvr_harness.demo_models import resolve_path
@@ -20,6 +20,7 @@ from rlvr_harness.executor_contracts import Execution, ExecutionRequest, Executo
 from rlvr_harness.fairness import Decision
 from rlvr_harness.foreign_metric import NO_CHOICE, MetricChoice
 from rlvr_harness.foreign_tasks import PREFIX, LmEvalTask
+from rlvr_harness.given_pairs import temperature_of_each
 from rlvr_harness.lm_eval_bridge import YamlTask, is_lm_eval_name
 from rlvr_harness.planning import (
     FIRST_STAGE,
@@ -56,6 +57,12 @@ class PreparedTask:
     def name(self) -> str:
         """The task's name."""
         return self.prompted.name
+
+    def at(self, temperature: float | None) -> PreparedTask:
+        """The task sampled at another temperature; as it is for None."""
+        if temperature is None:
+            return self
+        return dataclasses.replace(self, law=dataclasses.replace(self.law, temperature=temperature))
 
 
 @dataclass(frozen=True)
@@ -120,7 +127,7 @@ def prepare(spec: RunSpec, registry: Registry, earlier: Mapping[str, Any] | None
         prepared.append(PreparedTask(prompted, verifier, law, plan, min(spec.k, plan.n), confined, whole))
     args = {role: request.args for role, request in requests.items()}
     conditions = Conditions(profiles, args, [task.prompted for task in prepared], chat.wanted)
-    fair = decide(conditions, earlier, spec.allow_unfair)
+    fair = with_own_temperatures(decide(conditions, earlier, spec.allow_unfair), temperature_of_each(spec))
     requests = {role: dataclasses.replace(request, eos_tokens=fair.eos_tokens) for role, request in requests.items()}
     return PreparedRun(spec, registry, sampler, requests, profiles, prepared, fair, executor)
 

@@ -70,6 +70,25 @@ class SamplingLaw:
     max_gen_toks: int = 16384
 
 
+def check_law(law: Mapping[str, Any]) -> None:
+    """Raises ValueError for a parameter outside its range."""
+    ranges = {
+        "temperature": (0.0, 100.0),
+        "top_p": (1e-6, 1.0),
+        "top_k": (0, 1e9),
+        "min_p": (0.0, 1.0),
+        "repetition_penalty": (1e-3, 100.0),
+        "max_gen_toks": (1, 1e9),
+    }
+    for key, value in law.items():
+        low, high = ranges[key]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            raise ValueError(f"gen_kwargs: {key}={value} is outside {low:g} to {high:g}")
+    for key in ("top_k", "max_gen_toks"):
+        if key in law and not isinstance(law[key], int):
+            raise ValueError(f"gen_kwargs: {key}={law[key]} is not a whole number")
+
+
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
     """What a sampler needs to open one model. `args` are the sampler's own, as in `--model_args`.

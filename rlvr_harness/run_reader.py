@@ -13,9 +13,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rlvr_harness.errors import RunFolderError
-from rlvr_harness.parts.columns import PROBLEM_SCHEMA, PROBLEMS, SAMPLE_SCHEMA, SAMPLES, VERDICT_SCHEMA, VERDICTS
+from rlvr_harness.parts.columns import (
+    PROBLEM_SCHEMA,
+    PROBLEMS,
+    SAMPLE_SCHEMA,
+    SAMPLES,
+    VERDICT_SCHEMA,
+    VERDICTS,
+    PartKind,
+)
 from rlvr_harness.parts.keys import KeySet
-from rlvr_harness.parts.naming import live_parts, problems_file, samples_folder, verdicts_folder
+from rlvr_harness.parts.naming import live_parts, problems_file, samples_folder, scores_folder, verdicts_folder
 from rlvr_harness.parts.reading import (
     KEY,
     PartVanished,
@@ -131,6 +139,13 @@ def read_texts(folder: Path, task: str, model: str) -> Iterator[tuple[str, int, 
     """(problem_id, index, text, finish reason, number of tokens) of every stored sample, the first of each index."""
     for batch in first_rows(folder, samples_folder(folder, task, model), TEXT_COLUMNS):
         yield from cast(Iterator[tuple[str, int, str, str, int]], to_rows(batch))
+
+
+def read_scores(folder: Path, kind: PartKind, task: str, scorer: str, author: str) -> Iterator[tuple[Any, ...]]:
+    """What a model says of an author's texts: rows in the order of the kind's columns, the first of each sample."""
+    place = scores_folder(folder, kind.top, task, scorer, author)
+    for batch in first_rows(folder, place, tuple(kind.columns), kind=kind):
+        yield from to_rows(batch)
 
 
 def count_verdicts(

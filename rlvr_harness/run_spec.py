@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from rlvr_harness.errors import UsageError, first_line
 from rlvr_harness.foreign_metric import MetricChoice
 from rlvr_harness.planning import Budget, parse_budget
-from rlvr_harness.requests import SandboxChoice
+from rlvr_harness.requests import SandboxChoice, check_law
 
 Scalar = str | int | float | bool | None
 ROLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -89,6 +89,7 @@ Pairs = Annotated[dict[str, Any], BeforeValidator(parse_pairs)]
 Names = Annotated[list[str], BeforeValidator(parse_list)]
 Stages = Annotated[list[Annotated[int, Field(ge=1)]], BeforeValidator(parse_list), Field(min_length=1)]
 NamedPaths = Annotated[dict[str, str], BeforeValidator(parse_named)]
+Temperatures = Annotated[dict[str, Annotated[float, Field(ge=0, le=100)]], BeforeValidator(parse_named)]
 
 
 class RunSpec(BaseModel):
@@ -111,6 +112,9 @@ class RunSpec(BaseModel):
     gen_kwargs: Pairs = Field(
         default_factory=dict,
         description="sampling law: temperature=0.6,top_p=0.95,top_k=0,min_p=0,repetition_penalty=1,max_gen_toks=16384",
+    )
+    temperatures: Temperatures = Field(
+        default_factory=dict, description="ROLE=T,...: models sampled at a temperature of their own, with a warning"
     )
     prompt: str = Field("boxed", description="prompt profile; see `ls prompts`")
     apply_chat_template: bool = Field(False, description="wrap prompts in the tokenizer's chat template")
@@ -173,13 +177,15 @@ class RunSpec(BaseModel):
         for name in self.also:
             if name in ("base", "model") or not ROLE.fullmatch(name):
                 raise ValueError(f"--also name '{name}' must be letters, digits, . _ - and neither 'base' nor 'model'")
+        if unknown := set(self.temperatures) - set(self.models):
+            raise ValueError(f"temperatures: '{min(unknown)}' is none of the models {', '.join(self.models)}")
         self._check_stages()
         if self.preset and self.tasks:
             raise ValueError("give --tasks or --preset, not both")
         known = {*SAMPLING_DEFAULTS, "max_gen_toks"}
         if unknown := set(self.gen_kwargs) - known:
             raise ValueError(f"gen_kwargs: unknown {', '.join(sorted(unknown))}; known are {', '.join(sorted(known))}")
-        _check_law(self.gen_kwargs)
+        check_law(self.gen_kwargs)
         return self
 
     @property
@@ -239,24 +245,6 @@ IDENTITY_FREE = frozenset({"output_path", "workers", "threads", "without", "exec
 def identity(spec: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a spec (as plain data) that decides which samples a run folder holds."""
     return {key: value for key, value in spec.items() if key not in IDENTITY_FREE}
-
-
-def _check_law(law: Mapping[str, Any]) -> None:
-    ranges = {
-        "temperature": (0.0, 100.0),
-        "top_p": (1e-6, 1.0),
-        "top_k": (0, 1e9),
-        "min_p": (0.0, 1.0),
-        "repetition_penalty": (1e-3, 100.0),
-        "max_gen_toks": (1, 1e9),
-    }
-    for key, value in law.items():
-        low, high = ranges[key]
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-            raise ValueError(f"gen_kwargs: {key}={value} is outside {low:g} to {high:g}")
-    for key in ("top_k", "max_gen_toks"):
-        if key in law and not isinstance(law[key], int):
-            raise ValueError(f"gen_kwargs: {key}={law[key]} is not a whole number")
 
 
 def parse_spec(options: Mapping[str, Any], source: str = "options") -> RunSpec:

@@ -28,6 +28,7 @@ from rlvr_harness.parts.columns import (
     PROBLEMS,
     SAMPLE_SCHEMA,
     SAMPLES,
+    SCORED,
     VERDICT_SCHEMA,
     VERDICTS,
     Columns,
@@ -134,6 +135,11 @@ class RunStore:
         text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
         self._replace(self.folder / name, lambda path: path.write_text(text + "\n", encoding="utf-8"))
 
+    def write_lines(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """A JSONL file of the folder, replaced as a whole."""
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        self._replace(self.folder / name, lambda path: path.write_text(text, encoding="utf-8"))
+
     def write_problems(self, task: str, problems: Sequence[Problem], role: str | None = None) -> None:
         """problems/<task>.parquet; problems/<task>@<role>.parquet for a model that is given prompts of its own."""
         rows = [
@@ -177,6 +183,11 @@ class RunStore:
                 verdict.seconds,
             )
             self._append(folder, VERDICTS, row)
+
+    def append_scores(self, folder: Path, kind: PartKind, rows: Iterable[Row]) -> None:
+        """Adds what a model says of texts, values in the order of the kind's columns, to a `scores_folder`."""
+        for row in rows:
+            self._append(folder, kind, row)
 
     def commit_if_due(self) -> None:
         """Commits when the oldest pending row has waited `COMMIT_EVERY_S`."""
@@ -237,7 +248,7 @@ class RunStore:
 
     def _merge_all(self, least: int | None) -> None:
         """Merges while there are `least` parts of a level; None: while there are any two."""
-        for kind in (SAMPLES, VERDICTS):
+        for kind in (SAMPLES, VERDICTS, *SCORED):
             for folder in part_folders(self.folder, kind.top):
                 while self._merging:
                     if folder not in self._merges:

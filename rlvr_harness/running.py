@@ -158,7 +158,7 @@ def _sample_model(part: Part, record: dict[str, Any], way: Way) -> None:
     try:
         cells = [
             Cell(store.folder, role, task, prepared.spec.seed, _rows(record, task, role, model))
-            for task in prepared.tasks
+            for task in (task.at(prepared.spec.temperatures.get(role)) for task in prepared.tasks)
         ]
         progress = Progress(role, {task.name: task.k for task in prepared.tasks}, stderr_unless(way.quiet))
         with Line(store, cells, progress, prepared.sampler.name, part.execution) as line:

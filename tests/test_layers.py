@@ -19,12 +19,13 @@ SOURCES = sorted(path for top in (CORE, ROOT / "plugins") for path in top.rglob(
 SHAPED = [*SOURCES, *sorted((ROOT / "sandbox").rglob("*.py"))]
 LAYERS = (
     {"cli", "commands"},
-    {"app", "listing", "validation", "doctor"},
+    {"app", "listing", "validation", "doctor", "analysing"},
     {
         *{"running", "pipeline", "judging", "keeping", "topping_up", "estimating", "probing"},
         *{"budgeting"},
         *{"assembling", "preparing", "reverifying", "checking", "leaderboard"},
         *{"foreign_files", "importing", "import_results", "exporting", "exporters"},
+        *{"analyses", "auditing", "auditing_by_model", "scoring", "matching", "foreign_texts", "scored_samples"},
     },
     {"registry", "hookspecs", "stages", "report", "options", "stopping", "comparing", "confining", "executing"},
     {
@@ -35,6 +36,7 @@ LAYERS = (
         *{"checkpoints", "end_tokens", "marks", "executor_contracts", "verifier_workers"},
         *{"sampler_contracts", "pictures"},
         *{"exchange_contracts"},
+        *{"scoring_contracts", "given_pairs", "pair_tokens"},
     },
     {"records", "requests", "errors", "profiles", "boxes"},
 )

@@ -89,7 +89,7 @@ def rows_that_fit(model: Any, tokens_per_row: int) -> int:
     text = model.config.get_text_config()
     per_row = tokens_per_row * _cache_bytes_per_token(text, model.dtype.itemsize)
     per_row += 4 * 8 * int(text.vocab_size)
-    rows = int(_free_bytes(model.device) * MEMORY_SHARE / per_row)
+    rows = int(free_bytes(model.device) * MEMORY_SHARE / per_row)
     return max(1, min(MAX_ROWS_CPU if model.device.type == "cpu" else MAX_ROWS_GPU, rows))
 
 
@@ -99,7 +99,8 @@ def _cache_bytes_per_token(text: Any, itemsize: int) -> int:
     return int(2 * text.num_hidden_layers * heads * head_size * itemsize)
 
 
-def _free_bytes(device: torch.device) -> int:
+def free_bytes(device: torch.device) -> int:
+    """Memory that is free on the device."""
     import psutil
     import torch
 

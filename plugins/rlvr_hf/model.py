@@ -25,6 +25,7 @@ from rlvr_hf.adapters import hash_of_weights, with_adapter
 from rlvr_hf.memory import Fitting, release_memory, rows_that_fit
 from rlvr_hf.penalty import RepetitionPenalty
 from rlvr_hf.pictures import PicturePrompts
+from rlvr_hf.scoring import Teaching
 from rlvr_hf.seeded_choice import SeededChoice
 from rlvr_hf.stopping import StopStrings, completing_tokens
 
@@ -42,7 +43,7 @@ class Row:
     seed: int
 
 
-class HfModel:
+class HfModel(Teaching):
     """A model with its tokenizer; see `OpenModel` for the contract."""
 
     def __init__(self, request: ModelRequest, lm: Any, pictures: PicturePrompts | None = None) -> None:
@@ -137,7 +138,7 @@ class HfModel:
 
     def close(self) -> None:
         """Drops the model and returns cached GPU memory."""
-        self._lm = self._model = None
+        self._lm = self._model = self._teacher = None
         release_memory()
 
     def _encode(self, prompts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +17,15 @@ from rlvr_harness import (
     Problem,
     Sample,
     SamplingLaw,
+    TextPair,
+    TextScore,
     WorkSource,
     WorkUnit,
     cut_at_stop,
 )
 from rlvr_vllm.engine import GuardedEngine, shut_down
 from rlvr_vllm.parameters import Parameters
+from rlvr_vllm.scoring import Likelihoods
 from rlvr_vllm.streaming import FULL, ClosedWork, EngineInput, Flight, Wanted
 
 UNIT_ROUNDS = 4
@@ -85,6 +88,15 @@ class VllmModel:
             return EngineInput(prompt, parameters.of(wanted.problem.stop, wanted.seed), opened.lora)
 
         return Flight(self._engine, FULL * self._running, describe, self._sample).run(work)
+
+    def score(self, pairs: Sequence[TextPair]) -> Iterator[tuple[int, TextScore]]:
+        """See `ScoringModel`. vLLM hands out no whole distributions, so entropies are not to be had from it."""
+        opened = self._opened
+        if self._engine is None:
+            raise ModelError(f"model '{opened.request.path}' is closed; open it again to score with it")
+        profile = opened.profile
+        likelihoods = Likelihoods(self._engine, profile.tokenizer, profile.token_ids, self._context, opened.lora)
+        return likelihoods.score(pairs, FULL * self._running)
 
     def close(self) -> None:
         """Ends the engine with its processes and gives its memory back."""

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rlvr_harness.parts import disk
-from rlvr_harness.parts.columns import SAMPLES, VERDICTS, PartKind
+from rlvr_harness.parts.columns import SAMPLES, SCORED, VERDICTS, PartKind
 from rlvr_harness.parts.compacting import part_writer
 from rlvr_harness.parts.keys import KeySet
 from rlvr_harness.parts.naming import (
@@ -42,7 +42,7 @@ def repair(root: Path) -> list[Damage]:
     Files that a compaction left behind are deleted, since other parts hold their rows; nothing else is.
     """
     found: list[Damage] = []
-    for kind in (SAMPLES, VERDICTS):
+    for kind in (SAMPLES, VERDICTS, *SCORED):
         for folder in part_folders(root, kind.top):
             with disk.disk_errors(root):
                 found += _repair_folder(root, folder, kind)
@@ -127,13 +127,15 @@ def _whole_groups(root: Path, path: Path, kind: PartKind, part: pq.ParquetFile) 
 
 def repair_line(root: Path, found: list[Damage]) -> str:
     """What was set aside and how much has to be done again, in one line."""
+    scores = any(each.kind in SCORED for each in found)
+    again = "; `rlvr-harness ppl` and `entropy` work out again what they lack" if scores else ""
     samples = _to_do_again(root, [each for each in found if each.kind is SAMPLES])
     verdicts = _to_do_again(root, [each for each in found if each.kind is VERDICTS])
     names = ", ".join(each.part.as_posix() for each in found[:3]) + (", ..." if len(found) > 3 else "")
     count = f"{len(found):,} damaged part{'s were' if len(found) > 1 else ' was'}"
     return (
         f"warning: {root}: {count} set aside under {disk.DAMAGED}/ ({names}); {samples} samples will be sampled again "
-        f"and {verdicts} verdicts worked out again: {disk.resume_hint(root)}"
+        f"and {verdicts} verdicts worked out again: {disk.resume_hint(root)}{again}"
     )
 
 

@@ -33,7 +33,23 @@ PROBLEM_SCHEMA: Columns = {
     "reference": pa.large_string(),
     "metadata": pa.large_string(),
 }
+PERPLEXITY_SCHEMA: Columns = {
+    "problem_id": pa.string(),
+    "index": pa.int32(),
+    "logprob_sum": pa.float64(),
+    "n_tokens": pa.int32(),
+}
+ENTROPY_SCHEMA: Columns = {
+    "problem_id": pa.string(),
+    "index": pa.int32(),
+    "at_1": pa.float64(),
+    "at_sampling": pa.float64(),
+    "n_tokens": pa.int32(),
+}
 MEBIBYTE = 1 << 20
+
+
+PLAIN = frozenset({"index", "seed", "text", "seconds", "logprob_sum", "at_1", "at_sampling"})
 
 
 @dataclass(frozen=True)
@@ -52,7 +68,7 @@ class PartKind:
     @property
     def plain(self) -> list[str]:
         """Columns whose values hardly repeat: a dictionary of them costs time and saves nothing."""
-        return [name for name in self.columns if name in ("index", "seed", "text", "seconds", "logprob_sum")]
+        return [name for name in self.columns if name in PLAIN]
 
 
 SAMPLES = PartKind(
@@ -70,6 +86,10 @@ VERDICTS = PartKind(
     # A verdict takes some 10 bytes: merging a part holds 24 bytes a row, so this bounds its memory as 128 MiB of texts.
     full_bytes=16 * MEBIBYTE,
 )
+PERPLEXITIES = PartKind("analyses/perplexity", PERPLEXITY_SCHEMA, nullable=frozenset({"logprob_sum"}))
+ENTROPIES = PartKind("analyses/entropy", ENTROPY_SCHEMA, nullable=frozenset({"at_1", "at_sampling"}))
+SCORED = (PERPLEXITIES, ENTROPIES)
+"""Kinds that `ppl` and `entropy` write; each lies under <task>/<model that scores>/<author of the texts>."""
 PROBLEMS = PartKind("problems", PROBLEM_SCHEMA)
 
 

@@ -78,8 +78,8 @@ def is_compaction(path: Path) -> bool:
 
 
 def part_folders(root: Path, top: str) -> Iterator[Path]:
-    """The folders below `samples` or `verdicts` that hold parts, or what is left of one, in order."""
-    depth = {"samples": "*/*", "verdicts": "*/*/*"}[top]
+    """The folders of a kind of part that hold parts, or what is left of one, in order."""
+    depth = "*/*" if top == "samples" else "*/*/*"
     for folder in sorted((root / top).glob(depth)):
         if folder.is_dir() and (all_parts(folder) or unfinished_files(folder)):
             yield folder
@@ -98,6 +98,11 @@ def samples_folder(root: Path, task: str, model: str) -> Path:
 def verdicts_folder(root: Path, task: str, model: str, verifier: str) -> Path:
     """Where the verdicts of one verifier on one model's samples lie."""
     return root / "verdicts" / escape(task) / escape(model) / escape(verifier)
+
+
+def scores_folder(root: Path, top: str, task: str, scorer: str, author: str) -> Path:
+    """Where what a model says of an author's texts on one task lies; `top` as of the part's kind."""
+    return root / top / escape(task) / escape(scorer) / escape(author)
 
 
 def problems_file(folder: Path, task: str, role: str | None = None) -> Path:

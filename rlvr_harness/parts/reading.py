@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rlvr_harness.errors import RunFolderError
-from rlvr_harness.parts.columns import MEBIBYTE, PROBLEMS, SAMPLES, PartKind, fault_of_schema
+from rlvr_harness.parts.columns import MEBIBYTE, PROBLEMS, SAMPLES, SCORED, PartKind, fault_of_schema
 from rlvr_harness.parts.keys import KeySet
 from rlvr_harness.parts.naming import live_parts
 
@@ -50,6 +50,8 @@ def _way_out(root: Path, path: Path, kind: PartKind) -> str:
     resume = f"`rlvr-harness resume {shlex.quote(str(root))}`"
     if kind is PROBLEMS:
         return f"{resume} writes it anew"
+    if kind in SCORED:
+        return f"{resume} sets it aside, and the command that wrote it works it out again"
     again = "samples again what it held" if kind is SAMPLES else "works its verdicts out again"
     return f"{resume} sets it aside and {again}"
 
@@ -129,14 +131,14 @@ def check_progress(folder: Path, before: object, error: PartVanished) -> None:
 
 
 def first_rows(
-    root: Path, folder: Path, columns: Sequence[str], skip: KeySet | None = None
+    root: Path, folder: Path, columns: Sequence[str], skip: KeySet | None = None, kind: PartKind = SAMPLES
 ) -> Iterator[pa.RecordBatch]:
-    """Sample rows, the first of each (problem_id, index), those in `skip` left out; `columns` begin with KEY."""
+    """Rows of samples or scores, the first of each (problem_id, index), without `skip`; `columns` begin with KEY."""
     given = KeySet()
     before: object = None
     while True:
         try:
-            for batch in folder_batches(root, folder, SAMPLES, columns, skip):
+            for batch in folder_batches(root, folder, kind, columns, skip):
                 new = given.add_columns(batch.column(0), batch.column(1))
                 if skip is not None:
                     new &= ~skip.holds_columns(batch.column(0), batch.column(1))
