@@ -32,7 +32,7 @@ import numpy as np
 from scipy import optimize, special
 
 from rlvr_harness.metrics.curve import Curve, FloatArray, ProblemCounts, Stopping
-from rlvr_harness.metrics.intervals import bootstrap_weights, problem_interval
+from rlvr_harness.metrics.intervals import problem_interval, problem_weights
 from rlvr_harness.metrics.pass_at_k import curve_ks, fixed_curve
 from rlvr_harness.metrics.sequential import sequential_curve
 
@@ -97,7 +97,7 @@ def line(outcomes: np.ndarray, k: int, stop_after: int, seed: int) -> str:
     stopping = Stopping(stages, stop_after, tuple(stages[: last + 1] for last in stage))
     plan = sequential_curve(ProblemCounts(ids, n, c, stopping), ks)
     fixed = fixed_curve(ProblemCounts(ids, np.full(problems, k), right[:, -1]), ks)
-    weights = bootstrap_weights(problems, seed)
+    weights = problem_weights(problems, seed)
     ours, theirs = (problem_interval(each.values, weights) for each in (plan, fixed))
     apart = np.abs(plan.values.mean(axis=0) - fixed.values.mean(axis=0)) / ((theirs.high - theirs.low) / 2)
     widths = (ours.high - ours.low) / (theirs.high - theirs.low)

@@ -21,7 +21,7 @@ MODEL_KEYS = {
     *("entropy", "perplexity", "duplicates", "counts"),
 }
 COMPARISON_KEYS = {
-    *("base", "model", "difference", "crossover", "coverage", "support", "delta_se", "fairness"),
+    *("base", "model", "difference", "crossover", "coverage", "support", "delta_se", "fairness", "shift"),
 }
 COVERAGE_KEYS = {
     *("k", "both", "base_only", "model_only", "neither", "mcnemar_p"),
@@ -119,6 +119,36 @@ def test_counts_alone_leave_the_rest_null():
         assert found[name] is None
     assert found["entropy"] == {"answer": None, "token": None}
     assert found["guess_floor"] == {"uniform": None, "label": "", "empirical": None}
+
+
+def test_accuracy_shift_runs_from_base_rows_to_model_columns():
+    shift = measured(model_of("base", [0, 8, 4, 1]), model_of("model", [8, 0, 4, 2]))["comparison"]["shift"]
+    assert (shift["up"], shift["down"], shift["same"], shift["surely_up"], shift["surely_down"]) == (2, 1, 1, 1, 1)
+    # 0 -> 1; 1 -> 0; 1/2 stays in (.4, .5]; 1/8 -> 1/4 moves from (.1, .2] to (.2, .3].
+    filled = {(i, j): count for i, row in enumerate(shift["bins"]) for j, count in enumerate(row) if count}
+    assert filled == {(0, 10): 1, (10, 0): 1, (5, 5): 1, (2, 3): 1}
+    check_measurement(shift["mean"], low=-1.0)
+    assert shift["mean"]["value"] == pytest.approx(1 / 32)
+
+
+def test_support_has_an_interval_for_each_metric():
+    support = measured(model_of("base", [1, 1, 1, 0]), model_of("model", [1, 1, 0, 0]))["comparison"]["support"]
+    for name in ("srr", "ndr", "sds", "nscr"):
+        bounds = support["intervals"][name]
+        assert bounds["low"] <= support[name] <= bounds["high"]
+    nothing = measured(model_of("base", [0]), model_of("model", [0]))["comparison"]["support"]
+    assert nothing["intervals"] == dict.fromkeys(("srr", "ndr", "sds", "nscr"))
+
+
+@pytest.mark.parametrize("plan", [{}, {"kind": "sequential", "stages": [8], "stop_after": 2}])
+def test_curves_go_on_beyond_the_samples_under_a_fitted_law(plan):
+    found = measured(model_of("base", [0, 0, 0, 1, 1, 2, 3, 5, 7, 8, 4, 2], plan=plan))["models"]["base"]
+    beyond = found["extrapolated"]
+    assert set(beyond) == {"law", "a", "b", "zero_share", "one_share", "from_n", "fit_p", "warning", "pass_at_k"}
+    assert (beyond["from_n"], list(beyond["pass_at_k"])) == (8, ["16", "32", "64", "128"])
+    assert not set(beyond["pass_at_k"]) & set(found["pass_at_k"])
+    for point in beyond["pass_at_k"].values():
+        assert 0 <= point["low"] <= point["value"] <= point["high"] <= 1
 
 
 def test_one_model_is_not_compared():

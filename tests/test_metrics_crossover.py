@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rlvr_harness.metrics.crossover import crossover
 from rlvr_harness.metrics.curve import ProblemCounts
-from rlvr_harness.metrics.intervals import bootstrap_weights
+from rlvr_harness.metrics.intervals import problem_weights
 from rlvr_harness.metrics.pass_at_k import fixed_curve
 
 
@@ -18,7 +18,7 @@ def crossing(base, model, n: int = 16):
     for c in (base, model):
         counts = ProblemCounts(tuple(str(row) for row in range(len(c))), np.full(len(c), n), np.array(c))
         curves.append(fixed_curve(counts, range(1, n + 1), with_variances=False))
-    return crossover(*curves, bootstrap_weights(len(base), seed=0, draws=400))
+    return crossover(*curves, problem_weights(len(base), seed=0, draws=400))
 
 
 def test_clear_crossing_is_found_at_its_k():

@@ -13,6 +13,7 @@ from rlvr_harness.metrics.intervals import (
     clopper_pearson,
     measure_curve,
     problem_interval,
+    problem_weights,
     sampling_interval,
     subtract,
 )
@@ -40,24 +41,24 @@ def test_weights_of_a_resample_add_up_to_one_and_follow_the_seed():
 @pytest.mark.parametrize("agreed", [0.0, 1.0])
 def test_agreement_of_all_problems_is_not_certainty(agreed):
     # 10 of 10 problems at 0: Clopper-Pearson bounds the rest by 1 - 0.025^(1/10) = 0.3085.
-    bounds = problem_interval(np.full((10, 1), agreed), bootstrap_weights(10, seed=0))
+    bounds = problem_interval(np.full((10, 1), agreed), problem_weights(10, seed=0))
     expected = [(0.0, 0.3085)] if agreed == 0 else [(0.6915, 1.0)]
     assert list(zip(bounds.low, bounds.high, strict=True)) == [pytest.approx(pair, abs=1e-4) for pair in expected]
 
 
 def test_equal_models_on_ten_problems_may_differ_on_others():
     same = curve_of(8, [8] * 10, [1])
-    point = measure_curve(subtract(same, same), bootstrap_weights(10, seed=0), floor=-1.0)[0]
+    point = measure_curve(subtract(same, same), problem_weights(10, seed=0), floor=-1.0)[0]
     assert (point.value, point.low, point.high) == pytest.approx((0.0, -0.3085, 0.3085), abs=1e-4)
 
 
 def test_values_that_differ_by_a_hair_are_treated_as_equal():
     nearly = 1 - np.linspace(0, 1e-6, 20)[:, None]
-    assert problem_interval(nearly, bootstrap_weights(20, seed=0)).low[0] < 0.9
+    assert problem_interval(nearly, problem_weights(20, seed=0)).low[0] < 0.9
 
 
 def test_one_problem_says_next_to_nothing():
-    bounds = problem_interval(np.array([[0.5]]), bootstrap_weights(1, seed=0))
+    bounds = problem_interval(np.array([[0.5]]), problem_weights(1, seed=0))
     assert (bounds.low[0], bounds.high[0]) == pytest.approx((0.0125, 0.9875))
 
 
@@ -99,7 +100,7 @@ def test_problem_interval_holds_the_truth_19_times_in_20():
     rng, truth, hits = np.random.default_rng(5), np.array([1 / 3, 1 - 24 / 59.0625]), np.zeros(2)
     for _ in range(300):
         curve = curve_of(32, rng.binomial(32, rng.beta(0.5, 1.0, size=60)), [1, 4])
-        bounds = problem_interval(curve.values, bootstrap_weights(60, int(rng.integers(1 << 30)), draws=400))
+        bounds = problem_interval(curve.values, problem_weights(60, int(rng.integers(1 << 30)), draws=400))
         hits += (bounds.low <= truth) & (truth <= bounds.high)
     assert ((hits / 300 > 0.91) & (hits / 300 < 0.985)).all(), hits / 300
 
@@ -118,6 +119,6 @@ def test_sampling_interval_holds_the_truth_19_times_in_20():
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(0, 16), min_size=1, max_size=12))
 def test_intervals_contain_their_value(c):
-    for point in measure_curve(curve_of(16, c, [1, 5, 16]), bootstrap_weights(len(c), seed=0, draws=50)):
+    for point in measure_curve(curve_of(16, c, [1, 5, 16]), problem_weights(len(c), seed=0, draws=50)):
         assert 0 <= point.low <= point.value <= point.high <= 1
         assert 0 <= point.sampling_low <= point.value <= point.sampling_high <= 1

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import special
 
 from rlvr_harness.metrics.coverage import coverage, mcnemar_p
 from rlvr_harness.metrics.curve import Curve, ProblemCounts
@@ -85,11 +86,37 @@ def test_empty_denominators_give_none():
     assert (swapped.srr, swapped.ndr, swapped.sds, swapped.nscr) == (0.0, 1.0, 0.0, 0.0)
 
 
-def test_support_intervals_are_exact():
-    found = support_intervals(both=10, model_only=0, base_only=0)
-    assert found["srr"] == pytest.approx({"low": 0.025**0.1, "high": 1.0})
-    assert found["ndr"] == pytest.approx({"low": 0.0, "high": 1 - 0.025**0.1})
-    assert support_intervals(both=0, model_only=0, base_only=1)["ndr"] is None
+def test_support_intervals_of_plain_rates_are_jeffreys_and_exact_at_the_ends():
+    found = support_intervals(both=20, model_only=3, base_only=5, neither=2, seed=0)
+    # Jeffreys: Beta(20.5, 5.5) and Beta(3.5, 20.5).
+    for name, (won, lost) in {"srr": (20.5, 5.5), "ndr": (3.5, 20.5)}.items():
+        ends = [float(special.betaincinv(won, lost, tail)) for tail in (0.025, 0.975)]
+        assert [found[name]["low"], found[name]["high"]] == pytest.approx(ends, abs=0.005)
+    at_the_ends = support_intervals(both=10, model_only=0, base_only=0, neither=0, seed=0)
+    # Clopper-Pearson for 10 of 10 and 0 of 10, here with 10.5: 0.025^(1/10.5) = 0.704.
+    assert at_the_ends["srr"] == pytest.approx({"low": 0.025 ** (1 / 10.5), "high": 1.0}, abs=0.01)
+    assert at_the_ends["ndr"] == pytest.approx({"low": 0.0, "high": 1 - 0.025 ** (1 / 10.5)}, abs=0.01)
+    assert support_intervals(both=0, model_only=0, base_only=1, neither=0, seed=0)["ndr"] is None
+
+
+def test_support_intervals_follow_the_seed_and_all_four_are_given():
+    first, other = (support_intervals(19, 0, 4, 7, seed) for seed in (1, 2))
+    assert first == support_intervals(19, 0, 4, 7, 1) != other
+    assert list(first) == ["srr", "ndr", "sds", "nscr"]
+    # AIME24: the base alone solves 4, the model none alone; that the support shrank is all but sure.
+    assert first["nscr"]["high"] < 0.05
+    assert first["sds"]["low"] == 0.0
+    assert set(support_intervals(0, 0, 0, 5, 0).values()) == {None}
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.tuples(*[st.integers(0, 40)] * 4), st.integers(0, 9))
+def test_support_intervals_hold_their_value_within_its_range(kinds, seed):
+    values, found = support(*kinds[:3]), support_intervals(*kinds, seed)
+    for name, lowest in (("srr", 0), ("ndr", 0), ("sds", 0), ("nscr", -1)):
+        value = getattr(values, name)
+        assert (value is None) == (found[name] is None)
+        assert value is None or lowest <= found[name]["low"] <= value <= found[name]["high"] <= 1
 
 
 def test_1024_misses_bound_the_chance_by_3_in_1000():
@@ -107,6 +134,41 @@ def test_delta_se_figures_of_the_paper(base_at_256, model_at_1, gap):
     found = delta_se(base, model)
     assert found.ks.tolist() == [256]
     assert found.values[0, 0] == pytest.approx(gap)
+
+
+ALGORITHMS = {
+    # pass@1 and pass@256 in percent on Omni-MATH train, test and MATH500: arXiv:2504.13837, tables 3 and 4.
+    "Qwen2.5-7B": ((9.9, 67.2), (10.2, 69.1), (34.5, 96.2)),
+    "GRPO": ((26.1, 66.3), (25.1, 68.3), (74.4, 97.2)),
+    "PPO": ((27.2, 65.8), (26.8, 69.2), (75.2, 97.2)),
+    "ReMax": ((24.4, 65.5), (23.8, 67.5), (73.5, 96.6)),
+    "RLOO": ((28.6, 66.4), (28.1, 69.2), (75.0, 97.4)),
+    "Reinforce++": ((28.2, 67.7), (28.0, 69.7), (75.4, 96.8)),
+    "DAPO": ((31.4, 66.1), (26.5, 67.0), (75.6, 96.4)),
+    "GRPO, step 300": ((33.6, 65.3), (27.1, 66.6), (75.4, 96.0)),
+    "GRPO, step 450": ((42.5, 64.3), (28.3, 63.9), (76.3, 95.4)),
+}
+GAPS = {
+    # Base pass@256 less the model's pass@1: 67.2 - 26.1 = 41.1, 69.1 - 25.1 = 44.0, 96.2 - 74.4 = 21.8, and so on.
+    "GRPO": (41.1, 44.0, 21.8),
+    "PPO": (40.0, 42.3, 21.0),
+    "ReMax": (42.8, 45.3, 22.7),
+    "RLOO": (38.6, 41.0, 21.2),
+    "Reinforce++": (39.0, 41.1, 20.8),
+    "DAPO": (35.8, 42.6, 20.6),
+    "GRPO, step 300": (33.6, 42.0, 20.8),
+    "GRPO, step 450": (24.7, 40.8, 19.9),
+}
+
+
+@pytest.mark.parametrize("algorithm", GAPS)
+@pytest.mark.parametrize("column", range(3))
+def test_delta_se_of_every_algorithm_of_the_paper(algorithm, column):
+    curves = [
+        Curve(("a",), np.array([1, 256]), np.array([ALGORITHMS[name][column]]) / 100)
+        for name in ("Qwen2.5-7B", algorithm)
+    ]
+    assert 100 * delta_se(*curves).values[0, 0] == pytest.approx(GAPS[algorithm][column])
 
 
 def test_delta_se_uses_256_or_the_largest_k():

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from rlvr_harness.metrics.curve import Curve, FloatArray, ProblemCounts
-from rlvr_harness.metrics.histogram import BINS, accuracy_histogram
+from rlvr_harness.metrics.curve import Curve, FloatArray, IntArray, ProblemCounts
+from rlvr_harness.metrics.histogram import BINS, share_bins
 from rlvr_harness.metrics.intervals import NORMAL_95
 from rlvr_harness.metrics.pass_at_k import curve_ks, fixed_curve, pass_at_k_table, pass_hat_curve
 from rlvr_harness.metrics.reliability import cover_at_tau, g_pass_at_k
@@ -111,12 +111,16 @@ def cover(counts: ProblemCounts, taus: Sequence[Fraction]) -> FloatArray:
 
 
 def histogram(counts: ProblemCounts) -> list[int]:
-    """Problems with accuracy 0, then in (0, .1], ... (.9, 1]: 11 counts.
+    """Problems with accuracy 0, then in (0, .1], ... (.9, 1]: 11 counts."""
+    return [int(count) for count in np.bincount(accuracy_bins(counts), minlength=BINS)]
+
+
+def accuracy_bins(counts: ProblemCounts) -> IntArray:
+    """Each problem's bin of accuracy: 0 for exactly 0, then 1 for (0, .1], ... 10 for (.9, 1].
 
     A problem solved late can have an unbiased estimate of 0; it belongs to (0, .1], for it was solved.
     """
     if counts.stopping is None:
-        return accuracy_histogram(counts.n, counts.c)
+        return share_bins(counts.n, counts.c)
     bins = np.ceil(10 * accuracy(counts) - ROUNDING).astype(np.int64)
-    bins = np.where(counts.c > 0, np.maximum(bins, 1), 0)
-    return [int(count) for count in np.bincount(bins, minlength=BINS)]
+    return np.where(counts.c > 0, np.maximum(bins, 1), 0)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rlvr_harness.metrics.intervals import TAIL, bootstrap_weights
+from rlvr_harness.metrics.intervals import bootstrap_weights, ratio_interval
 from rlvr_harness.records import Measurement
 
 Share = tuple[float, float]
@@ -35,9 +35,8 @@ def pooled(shares: Mapping[str, Share], seed: int) -> Measurement | None:
     value = float(kept[:, 0].sum() / kept[:, 1].sum())
     if len(kept) < 2 or not math.isfinite(value):
         return Measurement(value) if math.isfinite(value) else None
-    drawn = bootstrap_weights(len(kept), seed) @ kept
-    low, high = np.quantile(drawn[:, 0] / drawn[:, 1], [TAIL, 1 - TAIL])
-    return Measurement(value, min(float(low), value), max(float(high), value))
+    bounds = ratio_interval(kept[:, :1], kept[:, 1:], bootstrap_weights(len(kept), seed))
+    return Measurement(value, float(bounds.low[0]), float(bounds.high[0]))
 
 
 def perplexity_shares(texts: list[TextLogprob]) -> dict[str, Share]:

@@ -151,7 +151,8 @@ def support_table(task: Results) -> Table:
             name = f"{label(task, model)} against {label(task, base)}"
             rows.append([name, *shown, f"{with_interval(gap, signed=True)}{at_k}"])
     header = ["comparison", "SRR", "NDR", "SDS", "NSCR", "ΔSE"]
-    return Table("How the set of solvable problems changed.", header, rows, DEFINITIONS)
+    caption = "How the set of solvable problems changed, with 95 % intervals, problems resampled in pairs."
+    return Table(caption, header, rows, DEFINITIONS)
 
 
 def _support_cell(entry: Results, key: str) -> str:

@@ -17,10 +17,12 @@ from rlvr_harness.metrics.crossover import crossover
 from rlvr_harness.metrics.curve import Curve, FloatArray, ProblemCounts, StagePath
 from rlvr_harness.metrics.diversity import answer_entropy, duplicate_share, mean_distinct_answers, truncation_share
 from rlvr_harness.metrics.estimates import Estimates, cover, estimate, g_pass, histogram, paid, pass_hat
+from rlvr_harness.metrics.extrapolation import extrapolate
 from rlvr_harness.metrics.guessing import ForeignMatches, empirical_floor, uniform_floor
-from rlvr_harness.metrics.intervals import bootstrap_weights, measure_curve, subtract
+from rlvr_harness.metrics.intervals import measure_curve, problem_weights, subtract
 from rlvr_harness.metrics.majority import maj_at_k_table, vote_draws
 from rlvr_harness.metrics.reliability import auc_at_k
+from rlvr_harness.metrics.shift import shift
 from rlvr_harness.metrics.support import delta_se, miss_bound, support, support_intervals
 from rlvr_harness.records import Tally
 from rlvr_harness.stages.counting import count_warnings, counts_table, largest_k, problem_counts
@@ -125,7 +127,7 @@ def _measure_model(task: TaskTallies, model: ModelTallies, estimates: Estimates)
         "auc_at_k": auc_at_k(estimates.every_k),
         "accuracy_histogram": histogram(counts),
         "guess_floor": _guess_floor(task, model, counts, ks),
-        "extrapolated": None,
+        "extrapolated": _beyond(task, estimates),
         "perplexity": None,
     }
     return drawn | _curves(task, estimates) | _answer_metrics(task, model, counts, ks) | metrics
@@ -147,6 +149,12 @@ def _curves(task: TaskTallies, estimates: Estimates) -> dict[str, Any]:
         },
         "cover_at_tau": {str(float(tau)): point for tau, point in zip(COVER_TAUS, covered, strict=False)},
     }
+
+
+def _beyond(task: TaskTallies, estimates: Estimates) -> dict[str, Any] | None:
+    """pass@k past the measured k under a fitted law; null where none can be fitted."""
+    found = extrapolate(estimates.counts, estimates.curve, task.seed)
+    return None if found is None else dataclasses.asdict(found)
 
 
 def _known_ks(counts: ProblemCounts, ks: Sequence[int]) -> list[int]:
@@ -206,6 +214,7 @@ def _compare(task: TaskTallies, estimates: Mapping[str, Estimates], role: str) -
     base, model = base.only(shared), model.only(shared)
     weights = _weights(task, len(shared))
     crossing = crossover(base.every_k, model.every_k, weights)
+    difference = _measurements(subtract(model.curve, base.curve), weights, -1.0)
     gap: dict[str, Any] = {"k": None, "value": None}
     if base.curve.values.size:
         curve = delta_se(base.curve, model.curve)
@@ -214,17 +223,24 @@ def _compare(task: TaskTallies, estimates: Mapping[str, Estimates], role: str) -
         "base": task.base,
         "model": role,
         "problems": len(shared),
-        "difference": _measurements(subtract(model.curve, base.curve), weights, -1.0),
+        "difference": difference,
         "crossover": dataclasses.asdict(crossing),
         "delta_se": gap,
-    } | _solved_sets(coverage(base.counts, model.counts))
+        "shift": _shift(base.counts, model.counts, difference.get("1")),
+    } | _solved_sets(coverage(base.counts, model.counts), task.seed)
 
 
-def _solved_sets(solved: Coverage) -> dict[str, Any]:
-    """Coverage, and the support metrics that follow from it, with exact intervals for the two plain rates."""
+def _shift(base: ProblemCounts, model: ProblemCounts, mean: dict[str, Any] | None) -> dict[str, Any]:
+    """How accuracy moved problem by problem; its `mean` is the difference of pass@1, as accuracy is pass@1."""
+    moved = dataclasses.asdict(shift(base, model))
+    return moved | {"bins": [list(row) for row in moved["bins"]], "mean": mean}
+
+
+def _solved_sets(solved: Coverage, seed: int) -> dict[str, Any]:
+    """Coverage, and the support metrics that follow from it."""
     quadrants = {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(solved).items()}
     shares = support(both=solved.both, model_only=solved.model_only, base_only=solved.base_only)
-    intervals = support_intervals(both=solved.both, model_only=solved.model_only, base_only=solved.base_only)
+    intervals = support_intervals(solved.both, solved.model_only, solved.base_only, solved.neither, seed)
     return {
         "coverage": quadrants | {"miss_bound": miss_bound(solved.k) if solved.k else None},
         "support": dataclasses.asdict(shares) | {"intervals": intervals},
@@ -236,8 +252,8 @@ def _fairness(task: TaskTallies, role: str, warnings: list[str]) -> dict[str, An
 
 
 def _weights(task: TaskTallies, problems: int) -> FloatArray:
-    """Resamples of so many problems: the same for every model of the task, so that differences are paired."""
-    return bootstrap_weights(problems, task.seed) if problems else np.empty((0, 0))
+    """Weights of so many problems: the same for every model of the task, so that differences are paired."""
+    return problem_weights(problems, task.seed) if problems else np.empty((0, 0))
 
 
 def _measurements(curve: Curve, weights: FloatArray, floor: float = 0.0) -> dict[str, Any]:
