@@ -26,6 +26,7 @@ LAYERS = (
         *{"assembling", "preparing", "reverifying", "checking", "leaderboard"},
         *{"foreign_files", "importing", "import_results", "exporting", "exporters"},
         *{"analyses", "auditing", "auditing_by_model", "scoring", "matching", "foreign_texts", "scored_samples"},
+        *{"rewarding", "rewards"},
     },
     {"registry", "hookspecs", "stages", "report", "options", "stopping", "comparing", "confining", "executing"},
     {
