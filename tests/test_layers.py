@@ -27,6 +27,7 @@ LAYERS = (
         *{"foreign_files", "importing", "import_results", "exporting", "exporters"},
         *{"analyses", "auditing", "auditing_by_model", "scoring", "matching", "foreign_texts", "scored_samples"},
         *{"rewarding", "rewards"},
+        *{"viewing"},
     },
     {"registry", "hookspecs", "stages", "report", "options", "stopping", "comparing", "confining", "executing"},
     {

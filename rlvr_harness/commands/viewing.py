@@ -1,0 +1,29 @@
+"""Reading a run's samples in the web browser: `view`."""
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+
+import click
+
+from rlvr_harness.options import FOLDER
+
+
+@click.command("view")
+@click.argument("folder", type=FOLDER)
+@click.option("--host", default="127.0.0.1", show_default=True, help="address to listen at; others need the token")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="port to listen at (default: any free one)")
+@click.option("--token", help="ask for this token (default: none on this machine alone, else a new one)")
+@click.option("--browser/--no_browser", default=True, help="open the browser")
+def view_command(folder: Path, host: str, port: int, token: str | None, browser: bool) -> None:
+    """Read the problems and samples of FOLDER in the web browser, filter them, and mark chains of thought."""
+    from rlvr_harness.viewing.server import Address, serve
+
+    def ready(url: str) -> None:
+        click.echo(url)
+        click.echo("Ctrl-C ends it", err=True)
+        if browser:
+            webbrowser.open(url)
+
+    serve(folder, Address(host, port), token, ready)
