@@ -41,11 +41,10 @@ def test_the_commands_exist(path):
 
 
 def test_the_named_functions_exist():
-    from rlvr_harness.metrics import chain_of_thought, entropy, perplexity
+    from rlvr_harness.metrics import chain_of_thought, pooled
 
-    for module in (chain_of_thought, entropy, perplexity):
+    for module in (chain_of_thought, pooled):
         assert f"`{module.__name__.removeprefix('rlvr_harness.')}" in TEXT
     assert callable(chain_of_thought.chain_rate)
     assert callable(chain_of_thought.cot_pass_at_k)
-    assert callable(perplexity.summarise)
-    assert callable(entropy.summarise)
+    assert callable(pooled.perplexity)

@@ -155,8 +155,8 @@ def test_a_vocabulary_projected_in_pieces_gives_the_same(open_model, tiny_base, 
 
     lm = open_model(tiny_base)._lm
     pairs = [TextPair(puzzle(number).prompt, "1 + 2 = 3\n") for number in range(3)]
-    whole = dict(Teacher(lm, None, 2**30).score(pairs))
-    teacher = Teacher(lm, None, 2**30)
+    whole = dict(Teacher(lm, lm.model, None, 2**30).score(pairs))
+    teacher = Teacher(lm, lm.model, None, 2**30)
     teacher._logits_rows = rows_at_once
     assert {at: one.logprob_sum for at, one in teacher.score(pairs)} == pytest.approx(
         {at: one.logprob_sum for at, one in whole.items()}, abs=1e-5

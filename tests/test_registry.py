@@ -39,6 +39,7 @@ def test_our_own_plugins_offer_what_they_promise():
         "code",
         "counts",
         "demo",
+        "exchange",
         "hf",
         "lm_eval",
         "math",
@@ -173,7 +174,7 @@ def test_a_plugin_left_out_offers_nothing():
 
 def test_leaving_out_an_unknown_plugin_is_refused():
     with pytest.raises(
-        UnknownName, match="--without names no plugin: maths; there are: code, counts, demo, hf, lm_eval, math"
+        UnknownName, match="--without names no plugin: maths; there are: code, counts, demo, exchange, hf, lm_eval"
     ):
         load_plugins(without=["maths"])
 

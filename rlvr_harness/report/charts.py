@@ -24,7 +24,10 @@ from rlvr_harness.report.svg import XY, Frame, drawing, even_ticks, round_out, s
 from rlvr_harness.report.tables import BINS, guess_curve, histogram, model_curves
 from rlvr_harness.report.wording import MINUS, count, crossover_range, percent, plural, points, with_interval
 
-COLOURS = 6
+MOST_BANDS = 4
+"""Curves in one chart that still get a band each; more bands cover one another, and their limits stand in the table."""
+LOOKS = 12
+"""Ways a model can look: six colours by four marks give twelve that differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ def colour(task: Results, role: str) -> int:
     if role not in names:
         return 0
     shift = 0 if "base" in names else 1
-    return (names.index(role) + shift) % COLOURS
+    return (names.index(role) + shift) % LOOKS
 
 
 def clipped(name: str, longest: int) -> str:
@@ -61,6 +64,13 @@ def both_sizes(chart: Callable[[Results, Size], str], task: Results) -> str:
     return chart(task, WIDE) + chart(task, COMPACT)
 
 
+def bands_in_words(task: Results) -> str:
+    """What a caption says of the bands in a picture of all the task's models."""
+    if len(roles(task)) > MOST_BANDS:
+        return "95 % intervals, too many to draw, stand in the table."
+    return "Bands: 95 %, problems resampled."
+
+
 def drawable(points_of: Curve) -> Curve:
     """The curve without points that would lie within 1/9 octave of the one before; the last is kept."""
     kept: Curve = {}
@@ -71,12 +81,19 @@ def drawable(points_of: Curve) -> Curve:
     return kept
 
 
+def beyond_curve(task: Results, role: str, measured: Curve) -> Curve:
+    """Extrapolated points past the last measured k, from a plain k -> value mapping or one under `pass_at_k`."""
+    block = mapping(task, "models", role, "extrapolated")
+    points_of = curve(block) or curve(block, "pass_at_k")
+    return {k: point for k, point in drawable(points_of).items() if k > max(measured)}
+
+
 def pass_at_k(task: Results, size: Size) -> str:
     """pass@k over k of all models with bands, guess floor, extrapolation and crossover."""
     curves = {role: drawable(points_of) for role, points_of in model_curves(task).items()}
     if not curves:
         return ""
-    beyond = {role: _beyond(task, role, curves[role]) for role in curves}
+    beyond = {role: beyond_curve(task, role, curves[role]) for role in curves}
     floor = next(iter(guess_curve(task, "uniform").values()), {})
     ks = sorted({k for some in (*curves.values(), *beyond.values()) for k in some})
     shown_floor = {k: point for k, point in drawable(floor).items() if ks[0] <= k <= ks[-1]}
@@ -101,7 +118,8 @@ def pass_at_k(task: Results, size: Size) -> str:
     ends = [(label(task, role), f"c{colour(task, role)}", _last(curves[role], beyond[role])) for role in curves]
     if shown_floor:
         ends.append((_floor_label(task, size), "muted", _last(shown_floor)))
-    parts.append(_end_labels(frame, size, ends, with_value=True))
+    # An extrapolated value is not written beside a name as if it had been measured.
+    parts.append(_end_labels(frame, size, ends, with_value=not any(beyond.values())))
     return drawing(frame, _pass_at_k_alternative(task, curves), parts, size.class_)
 
 
@@ -204,7 +222,8 @@ def _curve(task: Results, role: str, frame: Frame, points_of: Curve, name: str, 
         frame.mark((k, points_of[k].value), index, f"{name}{k:,}: {with_interval(points_of[k], signed)} {unit}")
         for k in chosen_ks(list(points_of), 11 if frame.width > 400 else 6)
     ]
-    return tag("g", frame.band(lower, upper), frame.line(_values(points_of), "line"), *marks, class_=f"c{index}")
+    band = frame.band(lower, upper) if len(roles(task)) - signed <= MOST_BANDS else ""
+    return tag("g", band, frame.line(_values(points_of), "line"), *marks, class_=f"c{index}")
 
 
 def _crossovers(task: Results, frame: Frame) -> list[str]:
@@ -247,13 +266,6 @@ def _floor_label(task: Results, size: Size) -> str:
     names = [at(task, "models", role, "guess_floor", "label") for role in roles(task)]
     given = next((text(name) for name in names if name), "guess floor")
     return clipped(given, 22) if size is WIDE else "guess floor"
-
-
-def _beyond(task: Results, role: str, measured: Curve) -> Curve:
-    """Extrapolated points past the last measured k, from a plain k -> value mapping or one under `pass_at_k`."""
-    block = mapping(task, "models", role, "extrapolated")
-    points_of = curve(block) or curve(block, "pass_at_k")
-    return {k: point for k, point in drawable(points_of).items() if k > max(measured)}
 
 
 def _values(points_of: Curve) -> list[XY]:

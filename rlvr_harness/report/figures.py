@@ -1,56 +1,87 @@
-"""figures/: the pass@k curve of each task as PNG and PDF, in the plain style of a paper."""
+"""figures/: the charts of each task as PNG and PDF at the width of a paper's column."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 import warnings
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from rlvr_harness.report.charts import clipped, colour, drawable
-from rlvr_harness.report.reading import Results, at, comparisons, label, mapping, number, roles, tasks, text
-from rlvr_harness.report.tables import guess_curve, model_curves
-from rlvr_harness.report.wording import crossover_range
+from rlvr_harness.report.paper import draw_accuracy, draw_difference, draw_pass_at_k, draw_shift, draw_solved
+from rlvr_harness.report.problems import group_amounts
+from rlvr_harness.report.reading import Results, comparisons, curve, roles, tasks, text
+from rlvr_harness.report.shift import shift_bins
+from rlvr_harness.report.tables import histogram, model_curves
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-MARKERS = ("o", "s", "D", "^")
+STEMS = ("pass_at_k", "difference", "solved", "shift", "accuracy")
+COLUMN_IN = 3.35
+"""Width of one column of a two-column paper, in inches."""
+DPI = 240
+"""Of PNG files; for print there is the PDF."""
 
 
-def write_figures(results: Results, folder: Path) -> list[Path]:
-    """Writes pass_at_k-<task>.png and .pdf for each task that has a curve; the paths written."""
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+class Drawing(NamedTuple):
+    """One figure: the stem of its file, its height and margins in inches, and what draws it."""
 
+    stem: str
+    height_in: float
+    left_in: float
+    bottom_in: float
+    top_in: float
+    draw: Callable[[Axes, Results], None]
+
+
+def write_figures(results: Results, folder: Path, stems: Collection[str] = STEMS) -> list[Path]:
+    """Writes STEM-<task>.png and .pdf for each figure of `stems` that the results allow; the paths written.
+
+    The same results give the same bytes: nothing written tells the time.
+    """
     written: list[Path] = []
-    for name, task in tasks(results).items():
-        if not model_curves(task):
-            continue
-        folder.mkdir(parents=True, exist_ok=True)
-        with (
-            warnings.catch_warnings(),
-            matplotlib.rc_context(
-                {"font.family": "serif", "font.size": 9, "pdf.fonttype": 42, "text.parse_math": False}
-            ),
-        ):
-            figure = Figure(figsize=(4.2, 3.0), layout="constrained")
-            FigureCanvasAgg(figure)
-            # A name in a script the font lacks shows boxes, which is no reason to alarm the user.
-            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-            _draw(figure.add_subplot(), task, text(name, 30))
-            for kind in ("png", "pdf"):
-                path = folder / f"pass_at_k-{file_stem(name)}.{kind}"
-                partial = path.with_name(f".{path.name}.partial")
-                # No date, so that the same results give the same file.
-                metadata = {"CreationDate": None} if kind == "pdf" else None
-                figure.savefig(partial, format=kind, dpi=200, metadata=metadata)
-                partial.replace(path)
-                written.append(path)
+    with warnings.catch_warnings(), paper_style():
+        # A name in a script the font lacks shows boxes, which is no reason to alarm the user.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        for name, task in tasks(results).items():
+            for drawing in (one for one in drawings(task) if one.stem in stems):
+                folder.mkdir(parents=True, exist_ok=True)
+                written += _write(drawing, name, task, folder)
     return written
+
+
+def paper_style() -> AbstractContextManager[None]:
+    """Serif type at 8 points, with fonts embedded as Type 42, which submission checks accept, and not as Type 3."""
+    import matplotlib
+
+    return matplotlib.rc_context(
+        {
+            "font.family": "serif",
+            "font.size": 8,
+            "axes.titlesize": 8,
+            "axes.linewidth": 0.6,
+            "pdf.fonttype": 42,
+            "text.parse_math": False,
+        }
+    )
+
+
+def drawings(task: Results) -> Iterator[Drawing]:
+    """The figures that this task has numbers for."""
+    found = comparisons(task)
+    if model_curves(task):
+        yield Drawing("pass_at_k", 2.5, 0.48, 0.4, 0.2, draw_pass_at_k)
+    if any(curve(entry, "difference") for entry in found):
+        yield Drawing("difference", 2.5, 0.48, 0.4, 0.2, draw_difference)
+    if any(sum(group_amounts(entry).values()) for entry in found):
+        yield Drawing("solved", 0.85 + 0.42 * len(found), 0.95, 0.4, 0.28, draw_solved)
+    if any(shift_bins(entry) for entry in found):
+        yield Drawing("shift", 3.3, 0.7, 0.7, 0.2, draw_shift)
+    if any(sum(histogram(task, role)) for role in roles(task)):
+        yield Drawing("accuracy", 2.4, 0.48, 0.68, 0.2, draw_accuracy)
 
 
 def file_stem(task: str) -> str:
@@ -61,34 +92,25 @@ def file_stem(task: str) -> str:
     return f"{re.sub(r'[^A-Za-z0-9_]+', '_', task)[:60].strip('_')}-{digest}".lstrip("-")
 
 
-def _draw(axes: Axes, task: Results, name: str) -> None:
-    for role, points_of in model_curves(task).items():
-        shown = drawable(points_of)
-        index = colour(task, role)
-        ks, values = list(shown), [100 * point.value for point in shown.values()]
-        marker = MARKERS[index % len(MARKERS)] if len(ks) < 16 else None
-        axes.plot(
-            ks, values, marker=marker, markersize=3.5, color=OKABE_ITO[index], label=clipped(label(task, role), 24)
-        )
-        sides = [(k, 100 * p.low, 100 * p.high) for k, p in shown.items() if p.low is not None and p.high is not None]
-        if sides:
-            band_ks, low, high = zip(*sides, strict=True)
-            axes.fill_between(band_ks, low, high, color=OKABE_ITO[index], alpha=0.18, linewidth=0)
-    for floor in list(guess_curve(task, "uniform").values())[:1]:
-        given = next((at(task, "models", role, "guess_floor", "label") for role in roles(task)), None)
-        values = [100 * point.value for point in floor.values()]
-        axes.plot(list(floor), values, "--", color="0.45", linewidth=1, label=clipped(text(given or "guess floor"), 24))
-    for entry in comparisons(task)[:1]:
-        crossover = mapping(entry, "crossover")
-        k = number(crossover, "k")
-        if crossover.get("verdict") == "crossed" and k and k >= 1:
-            axes.axvline(k, color="0.2", linewidth=0.8, linestyle=":")
-            axes.set_title(f"k* = {k:,.0f}{crossover_range(crossover)}", loc="right", fontsize=8)
-    axes.set_xscale("log", base=2)
-    axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.set_ylim(bottom=0)
-    axes.set_xlabel("k")
-    axes.set_ylabel("pass@k (%)")
-    axes.set_title(name, loc="left", fontsize=9)
+def _write(drawing: Drawing, name: str, task: Results, folder: Path) -> Iterator[Path]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(COLUMN_IN, drawing.height_in))
+    FigureCanvasAgg(figure)
+    high, room = drawing.height_in, COLUMN_IN - drawing.left_in - 0.12
+    # Margins are fixed, not measured: a page of 40 figures would spend most of its time on them.
+    lower, tall = drawing.bottom_in / high, (high - drawing.bottom_in - drawing.top_in) / high
+    axes = figure.add_axes((drawing.left_in / COLUMN_IN, lower, room / COLUMN_IN, tall))
+    drawing.draw(axes, task)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8)
+    if drawing.stem != "solved":
+        axes.set_title(text(name, 30), loc="left")
+    for kind in ("png", "pdf"):
+        path = folder / f"{drawing.stem}-{file_stem(name)}.{kind}"
+        partial = path.with_name(f".{path.name}.partial")
+        # No date and no version, so that the same results give the same file.
+        metadata = {"CreationDate": None, "Producer": None, "Creator": None} if kind == "pdf" else {"Software": None}
+        figure.savefig(partial, format=kind, dpi=DPI, metadata=metadata)
+        partial.replace(path)
+        yield path

@@ -88,6 +88,13 @@ def solved_groups(task: Results, comparison: Results) -> dict[str, list[str]]:
     return groups
 
 
+def group_amounts(comparison: Results) -> dict[str, int]:
+    """Quadrant -> number of problems; all 0 unless all four are recorded."""
+    found = {name: whole(comparison, "coverage", name) for name in ("both", "base_only", "model_only", "neither")}
+    known = all(amount is not None and amount >= 0 for amount in found.values())
+    return {name: amount or 0 if known else 0 for name, amount in found.items()}
+
+
 def problem_table(task: Results, anchor: str, most: int) -> ProblemTable:
     """The per-problem table of at most `most` rows; problems that only one model solved come first when it is cut."""
     counts = {role: found for role in roles(task) if (found := problem_counts(task, role))}

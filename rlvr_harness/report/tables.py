@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from rlvr_harness.report.reading import (
     Curve,
@@ -27,22 +27,18 @@ from rlvr_harness.report.wording import MINUS, NONE, bracket, count, p_value, pe
 BINS = ("0", *(f"{10 * low}\N{EN DASH}{10 * low + 10}" for low in range(10)))
 """Bins of per-problem accuracy in percent: exactly 0, then (0, 10] ... (90, 100]."""
 
-DEFINITIONS = {
-    "SRR": "Support retention rate: share of the base's solved problems that the RL model still solves.",
-    "NDR": "Net discovery rate: share of the RL model's solved problems that the base did not solve.",
-    "SDS": "Support dynamics score: harmonic mean of SRR and NDR; 0 when nothing new is solved.",
-    "NSCR": "Net support change rate: (new minus lost) / problems solved by either; below 0 it shrank.",
-    "ΔSE": "Sampling efficiency gap: base pass@K minus RL pass@1, in points; what RL left to gain.",
-    "void": "Samples without a verdict because the harness failed; retried, reported, never counted as wrong.",
-    "truncated": "Samples that ended at the token limit; the share is of those that every problem has.",
-    "mean tokens": "Of the samples that every problem has: sequential sampling draws more of hard problems.",
-    "duplicates": "Share of samples whose text repeats another sample of the same problem.",
+PLOTTED = ("pass_at_k", "accuracy_histogram", "guess_floor", "counts", "verifier_disagreement")
+METRICS = {
+    "pass_hat_k": "pass^",
+    "maj_at_k": "maj@",
+    "maj_at_k_draws": "maj@k draws",
+    "g_pass_at_k": "G-Pass@τ=",
+    "cover_at_tau": "Cover@τ=",
+    "auc_at_k": "AUC@K",
+    "distinct_answers": "distinct answers",
 }
-FLOOR_DEFINITION = (
-    "pass@k of a model that is never right, if the first verifier accepts wrong samples as often as it accepts what "
-    "the second refuses."
-)
-PLOTTED = ("pass_at_k", "accuracy_histogram", "guess_floor", "counts", "extrapolated", "verifier_disagreement")
+"""How the metrics of results.json are written in a report; a key below a name ending in @, ^ or = is appended to it."""
+TABLED = ("extrapolated", "perplexity", "entropy", "cot")
 RECORDED = ("name", "plan", "samples", "right", "wrong", "void")
 SHARES = ("truncated", "truncated_share", "mean_tokens", "duplicates")
 
@@ -54,7 +50,6 @@ class Table:
     caption: str
     header: list[str]
     rows: list[list[str]]
-    definitions: Mapping[str, str] = field(default_factory=dict)
 
 
 def model_curves(task: Results, metric: str = "pass_at_k") -> dict[str, Curve]:
@@ -152,7 +147,7 @@ def support_table(task: Results) -> Table:
             rows.append([name, *shown, f"{with_interval(gap, signed=True)}{at_k}"])
     header = ["comparison", "SRR", "NDR", "SDS", "NSCR", "ΔSE"]
     caption = "How the set of solvable problems changed, with 95 % intervals, problems resampled in pairs."
-    return Table(caption, header, rows, DEFINITIONS)
+    return Table(caption, header, rows)
 
 
 def _support_cell(entry: Results, key: str) -> str:
@@ -179,7 +174,7 @@ def samples_table(task: Results) -> Table:
         mean = number(model, "mean_tokens")
         name = text(at(model, "name") or NONE, 120)
         rows.append([label(task, role), name, *cells, NONE if mean is None else f"{mean:,.1f}"])
-    return Table("Samples and verdicts.", header, rows, DEFINITIONS)
+    return Table("Samples and verdicts.", header, rows)
 
 
 def disagreement_table(task: Results) -> Table:
@@ -215,7 +210,7 @@ def disagreement_table(task: Results) -> Table:
         "floor",
     ]
     caption = "Two verifiers on the same samples."
-    return Table(caption, header, rows, {"floor": FLOOR_DEFINITION})
+    return Table(caption, header, rows)
 
 
 def further_table(task: Results, most: int) -> Table:
@@ -229,8 +224,8 @@ def further_table(task: Results, most: int) -> Table:
 
 def _numbers(model: Results, most: int) -> Iterator[tuple[str, str]]:
     for name, block in model.items():
-        if name not in PLOTTED + RECORDED + SHARES:
-            yield from _flat(text(name, 60), block, most)
+        if name not in PLOTTED + TABLED + RECORDED + SHARES:
+            yield from _flat(METRICS.get(name, text(name, 60)), block, most)
 
 
 def _flat(name: str, block: object, most: int) -> Iterator[tuple[str, str]]:
@@ -243,4 +238,11 @@ def _flat(name: str, block: object, most: int) -> Iterator[tuple[str, str]]:
     thinned = set(chosen_ks(list(ks), most)) if len(ks) > most else None
     for key, entry in mapping({"": block}, "").items():
         if thinned is None or (key.isdigit() and int(key) in thinned):
-            yield from _flat(f"{name} {text(key, 40)}", entry, most)
+            yield from _flat(_longer(name, text(key, 40)), entry, most)
+
+
+def _longer(name: str, key: str) -> str:
+    """'maj@' and '4' -> 'maj@4'; 'G-Pass@τ=' and '0.5' -> 'G-Pass@τ=0.5, k='; 'foo' and 'bar' -> 'foo bar'."""
+    if name.endswith("τ="):
+        return f"{name}{key}" + (", k=" if name.startswith("G-") else "")
+    return f"{name}{key}" if name[-1:] in "@^=" else f"{name} {key}"

@@ -46,6 +46,15 @@ def count(value: float | None) -> str:
     return NONE if value is None else f"{value:,.0f}"
 
 
+def duration(seconds: float | None) -> str:
+    """5.2 -> '5.2 s', 400 -> '6.7 min', 9000 -> '2.5 h'; None -> a dash."""
+    if seconds is None:
+        return NONE
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
 def plural(amount: int, noun: str) -> str:
     """1 -> '1 problem', 3 -> '3 problems'."""
     return f"{amount:,} {noun}" if amount == 1 else f"{amount:,} {noun}s"
