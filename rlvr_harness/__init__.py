@@ -53,6 +53,7 @@ from rlvr_harness.hookspecs import hookimpl
 from rlvr_harness.lm_eval_bridge import generate_texts, lm_eval_model_names, open_lm, packaged_task, yaml_task
 from rlvr_harness.local_tokenizer import LocalTokenizer, about_tokens
 from rlvr_harness.pair_tokens import text_ids
+from rlvr_harness.picture_checkpoints import PictureCheckpoint, opened_picture, sees_pictures
 from rlvr_harness.records import FinishReason, Measurement, Outcome, Problem, Sample, Tally, Verdict
 from rlvr_harness.requests import (
     Counts,
@@ -67,7 +68,14 @@ from rlvr_harness.requests import (
     WorkLimits,
     WorkUnit,
 )
-from rlvr_harness.sampler_contracts import ParallelModel, PictureProfile, UnitSource
+from rlvr_harness.sampler_contracts import (
+    MeteredModel,
+    NotedModel,
+    ParallelModel,
+    PictureProfile,
+    SharingSampler,
+    UnitSource,
+)
 from rlvr_harness.sandbox_contracts import Isolation, Sandbox, SandboxedVerifier
 from rlvr_harness.scoring_contracts import EntropyModel, ScoringModel, TextEntropy, TextPair, TextScore
 from rlvr_harness.verifier_workers import LocalWorkers
@@ -96,14 +104,17 @@ __all__ = [
     "LocalTokenizer",
     "LocalWorkers",
     "Measurement",
+    "MeteredModel",
     "Metric",
     "ModelError",
     "ModelFacts",
     "ModelProfile",
     "ModelRequest",
+    "NotedModel",
     "OpenModel",
     "Outcome",
     "ParallelModel",
+    "PictureCheckpoint",
     "PictureProfile",
     "PluginError",
     "Problem",
@@ -123,6 +134,7 @@ __all__ = [
     "SandboxedVerifier",
     "ScoringModel",
     "SelfTestingVerifier",
+    "SharingSampler",
     "StreamingModel",
     "Tally",
     "Task",
@@ -156,7 +168,9 @@ __all__ = [
     "last_closed_box",
     "lm_eval_model_names",
     "open_lm",
+    "opened_picture",
     "packaged_task",
+    "sees_pictures",
     "text_ids",
     "trusts_remote_code",
     "weight_hash",

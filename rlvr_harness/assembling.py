@@ -103,6 +103,7 @@ def _measure(prepared: PreparedRun, task: PreparedTask, folder: Path, record: Ma
     for role in roles:
         tallied.append(_tally(prepared, task, folder, role))
         warnings += _truncation_warning(role, tallied[-1].texts, task.law.max_gen_toks)
+    warnings += [f"{role}: {note}" for role in roles for note in record["models"].get(role, {}).get("notes", ())]
     warnings += _general(record) + prepared.fairness.warnings(task.name)
     entry = measure_task(
         TaskTallies(

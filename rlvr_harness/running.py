@@ -7,8 +7,8 @@ import json
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,14 @@ from rlvr_harness import budgeting, provenance
 from rlvr_harness.assembling import assemble_results
 from rlvr_harness.contracts import OpenModel, StreamingModel
 from rlvr_harness.errors import RunFolderError
+from rlvr_harness.executing import LocalExecution
 from rlvr_harness.executor_contracts import Execution
 from rlvr_harness.pipeline import Cell, Line, Speed
 from rlvr_harness.preparing import PreparedRun, PreparedTask, law_as_data
 from rlvr_harness.progress import Progress, stderr_unless
 from rlvr_harness.run_spec import RunSpec
 from rlvr_harness.run_store import RunStore
+from rlvr_harness.sampler_contracts import MeteredModel, NotedModel, SharingSampler
 
 Results = dict[str, Any]
 Record = dict[str, Any]
@@ -46,7 +48,8 @@ def run_stages(prepared: PreparedRun, folder: Path, earlier: Mapping[str, Any] |
         record["execution"] = execution.as_data()
         store.write_run(record)
         hooks.run_started(spec=prepared.spec.as_data(), run_dir=folder)
-        prepared = _sample(prepared, execution, store, record, way)
+        with _shared(prepared, execution) as sharing:
+            prepared = _sample(sharing, execution, store, record, way)
         hooks.stage_finished(stage="sampling", run_dir=folder)
         results = assemble_results(prepared, folder, record)
         _finish_record(record, time.perf_counter() - started)
@@ -71,6 +74,16 @@ def _sample(prepared: PreparedRun, execution: Execution, store: RunStore, record
     if prepared.spec.budget:
         record["notes"] = [*record["notes"], *budgeting.ends(prepared)]
     return prepared
+
+
+@contextmanager
+def _shared(prepared: PreparedRun, execution: Execution) -> Iterator[PreparedRun]:
+    """The run with a sampler that keeps its engines for models that can use them, where it is one and works here."""
+    with ExitStack() as stack:
+        if isinstance(prepared.sampler, SharingSampler) and isinstance(execution, LocalExecution):
+            sampler = stack.enter_context(prepared.sampler.sharing(list(prepared.requests.values())))
+            prepared = replace(prepared, sampler=sampler)
+        yield prepared
 
 
 @contextmanager
@@ -174,10 +187,14 @@ def _sample_model(part: Part, record: dict[str, Any], way: Way) -> None:
             store.write_run(record)
             for task, speed in line.sample(model()).items():
                 _record_speed(record, task, role, speed)
-        store.write_run(record)
     finally:
         for each in opened:
-            each.close()
+            try:
+                _record_use(record, role, each)
+            finally:
+                each.close()
+        if opened:
+            store.write_run(record)
 
 
 def _rows(record: dict[str, Any], task: PreparedTask, role: str, model: Callable[[], OpenModel]) -> int | None:
@@ -204,7 +221,18 @@ def _record_model(record: dict[str, Any], prepared: PreparedRun, role: str, mode
             f"{store.folder}: the weights of the {role} model ({now['path']}) have changed since the run began; "
             "start a new run with -o"
         )
-    record["models"][role] = now
+    kept = {key: record["models"][role][key] for key in ("usage", "notes") if key in record["models"].get(role, {})}
+    record["models"][role] = now | kept
+
+
+def _record_use(record: dict[str, Any], role: str, model: OpenModel) -> None:
+    """Adds what the model used to what earlier parts of the run did, and its notes to theirs, once each."""
+    known = record["models"].setdefault(role, {})
+    if isinstance(model, MeteredModel):
+        before = known.get("usage", {})
+        known["usage"] = before | {name: before.get(name, 0) + used for name, used in model.usage().items()}
+    if isinstance(model, NotedModel):
+        known["notes"] = list(dict.fromkeys([*known.get("notes", []), *model.law_notes()]))
 
 
 def _record_speed(record: dict[str, Any], task: str, role: str, speed: Speed) -> None:

@@ -1,12 +1,15 @@
-"""What a sampler may offer beyond the contract that all of them obey: several units at a time, and pictures."""
+"""What a sampler may offer beyond the contract that all of them obey: several units at a time, pictures, engines that
+serve several models, and an account of what was used."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable
 
+from rlvr_harness.contracts import Sampler
 from rlvr_harness.records import Sample
-from rlvr_harness.requests import SamplingLaw, WorkUnit
+from rlvr_harness.requests import ModelRequest, SamplingLaw, WorkUnit
 
 
 class UnitSource(Protocol):
@@ -45,3 +48,32 @@ class PictureProfile(Protocol):
 
     def count_tokens_with(self, prompt: str, images: Sequence[bytes]) -> int:
         """Length of the prompt in tokens, those of its pictures and special tokens included."""
+
+
+@runtime_checkable
+class SharingSampler(Protocol):
+    """A `Sampler` whose engine can serve several models of a run one after another, as base and adapter of one base."""
+
+    def sharing(self, requests: Sequence[ModelRequest]) -> AbstractContextManager[Sampler]:
+        """The sampler that opens the models of one run, all of which are named beforehand.
+
+        A model that it opens is closed before the next is opened; its engine may stay until a model that needs another
+        one is opened. What an engine is does not depend on which models are opened, or when. Everything is freed where
+        the context ends.
+        """
+
+
+@runtime_checkable
+class MeteredModel(Protocol):
+    """An `OpenModel` whose use is counted; the run records the sum over all its parts."""
+
+    def usage(self) -> Mapping[str, float]:
+        """Counts since the model was opened, by name ("requests", "prompt_tokens", "cost"); all of them add up."""
+
+
+@runtime_checkable
+class NotedModel(Protocol):
+    """An `OpenModel` that knows where its samples may differ from what the sampling law says."""
+
+    def law_notes(self) -> Sequence[str]:
+        """What a reader of the results must know of that, one line each; asked for when the model is done."""

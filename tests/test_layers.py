@@ -39,6 +39,7 @@ LAYERS = (
         *{"sampler_contracts", "pictures"},
         *{"exchange_contracts"},
         *{"scoring_contracts", "given_pairs", "pair_tokens"},
+        *{"picture_checkpoints"},
     },
     {"records", "requests", "errors", "profiles", "boxes"},
 )

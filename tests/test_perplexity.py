@@ -185,7 +185,7 @@ def test_logits_that_are_capped_are_scored_capped(tmp_path):
     model = HfSampler().open(ModelRequest("model", str(tmp_path), device="cpu", threads=1))
     ((_, found),) = model.score([pair])
     assert found.logprob_sum == pytest.approx(float(forward(tmp_path, pair.prompt, pair.text).sum()), abs=1e-4)
-    model._teaching._head = None  # as for an architecture that nothing is known of
+    model._teacher._head = None  # as for an architecture that nothing is known of
     ((_, again),) = model.score([pair])
     assert again.logprob_sum == pytest.approx(found.logprob_sum, abs=1e-4)
 

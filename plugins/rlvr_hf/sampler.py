@@ -9,15 +9,17 @@ from rlvr_harness import (
     CheckpointProfile,
     ModelError,
     ModelRequest,
+    PictureCheckpoint,
     check_checkpoint,
     first_line,
     open_lm,
+    sees_pictures,
     trusts_remote_code,
 )
 from rlvr_hf.adapters import check_adapter
 from rlvr_hf.fleet import Fleet
 from rlvr_hf.model import HfModel
-from rlvr_hf.pictures import PictureCheckpoint, sees_pictures
+from rlvr_hf.pictures import PicturePrompts
 
 
 class HfSampler:
@@ -71,9 +73,8 @@ def open_here(request: ModelRequest) -> HfModel:
     logging.getLogger("transformers").setLevel(logging.ERROR)
     try:
         if sees_pictures(request):
-            return HfModel(
-                request, open_lm("hf-multimodal", arguments, request.device), PictureCheckpoint(request).prompts
-            )
+            pictures = PicturePrompts(PictureCheckpoint(request))
+            return HfModel(request, open_lm("hf-multimodal", arguments, request.device), pictures)
         return HfModel(request, open_lm("hf", arguments, request.device))
     except SafetensorError as error:
         raise ModelError(

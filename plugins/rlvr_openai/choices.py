@@ -8,6 +8,7 @@ from typing import Any
 
 from rlvr_harness import FinishReason
 from rlvr_openai.transport import Malformed
+from rlvr_openai.usage import Usage
 
 THINK = ("<think>\n", "\n</think>\n\n")
 ENDED = frozenset({"stop", "eos", "eos_token", "end_turn", "stop_sequence", "complete", "tool_calls", "function_call"})
@@ -24,22 +25,6 @@ class Choice:
     finish_reason: FinishReason | None
     n_tokens: int | None
     logprob_sum: float | None
-
-
-@dataclass(frozen=True)
-class Usage:
-    """Token counts of a whole request, over all its choices; None where the server sends none."""
-
-    prompt_tokens: int | None
-    completion_tokens: int | None
-
-
-def read_usage(answer: Mapping[str, Any]) -> Usage:
-    """The usage block of an answer."""
-    usage = answer.get("usage")
-    usage = usage if isinstance(usage, dict) else {}
-    counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
-    return Usage(*(count if isinstance(count, int) and count >= 0 else None for count in counts))
 
 
 def read_choices(answer: Mapping[str, Any], stops: Sequence[str]) -> list[Choice]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,12 +21,13 @@ from rlvr_harness import (
 from rlvr_openai.agreeing import Asker, agree, ignores_seeds_and_chance, refusal
 from rlvr_openai.background import Background
 from rlvr_openai.canary import Canary
-from rlvr_openai.choices import Choice, Counting, Usage, read_choices, read_usage
+from rlvr_openai.choices import Choice, Counting, read_choices
 from rlvr_openai.dialect import Dialect, full_body
 from rlvr_openai.lane import Ask, ClosedWork, Got, Lane
 from rlvr_openai.profile import load_tokenizer
 from rlvr_openai.settings import Settings
-from rlvr_openai.transport import Refused, Traffic, Transport
+from rlvr_openai.transport import Refused, Transport
+from rlvr_openai.usage import COUNTED, Traffic, Usage, read_usage
 
 OVER_BUDGET = 8
 """Tokens above the budget that are let pass: servers count end tokens and think tags differently."""
@@ -46,7 +47,8 @@ class ServedModel:
         self._background = Background("openai-requests")
         self._agreed: object = None
         self._canary = Canary()
-        self._told: set[str] = set()
+        self._told: dict[str, None] = {}
+        self._dialects: dict[str, None] = {}
         revision = entry.get("root")
         self.facts = ModelFacts(
             revision=str(revision) if revision else None, weight_hash=None, dtype="unknown", device=settings.root
@@ -93,20 +95,23 @@ class ServedModel:
                 if lane.fault:
                     raise lane.fault
 
+    def usage(self) -> Mapping[str, float]:
+        """Requests and tokens since the model was opened, and their cost where prices are known."""
+        return self._traffic.as_data(self._settings.price_in, self._settings.price_out)
+
+    def law_notes(self) -> Sequence[str]:
+        """What was left out of requests, and what the server does not keep to."""
+        return [*self._dialects, *self._told]
+
     def close(self) -> None:
         """Drops what is under way, and says what the use of the server cost where prices are known."""
         self._background.close(self._transport.close)
-        settings, traffic = self._settings, self._traffic
-        if settings.price_in is None and settings.price_out is None:
-            return
-        cost = traffic.prompt_tokens * (settings.price_in or 0.0) + traffic.completion_tokens * (
-            settings.price_out or 0
-        )
-        _LOG.warning(
-            "%s: %s requests (%s repeated), %s prompt and %s completion tokens, cost %.4f",
-            *(settings.role, f"{traffic.requests:,}", f"{traffic.repeated:,}"),
-            *(f"{traffic.prompt_tokens:,}", f"{traffic.completion_tokens:,}", cost / 1e6),
-        )
+        used = self.usage()
+        if "cost" in used:
+            _LOG.warning(
+                "%s: %s requests (%s repeated), %s prompt and %s completion tokens, cost %.4f",
+                *(self._settings.role, *(f"{used[name]:,}" for name in COUNTED), used["cost"]),
+            )
 
     def _agree(self, problem: Problem, law: SamplingLaw) -> None:
         key = (replace(law, max_gen_toks=0), problem.stop)
@@ -114,6 +119,7 @@ class ServedModel:
             sent = replace(problem, prompt=self._prompt(problem))
             self._dialect = self._background.wait_for(agree(self._asker, self._dialect, law, sent))
             self._agreed = key
+            self._dialects |= dict.fromkeys(self._dialect.notes(law))
 
     def _prompt(self, problem: Problem) -> str:
         if self._tokenizer is None or self._settings.chat:
@@ -130,8 +136,6 @@ class ServedModel:
             )
         except Refused as refused:
             raise refusal(refused, ask.problem) from refused
-        self._traffic.prompt_tokens += usage.prompt_tokens or 0
-        self._traffic.completion_tokens += usage.completion_tokens or 0
         if len(choices) > len(ask.indices):
             choices, usage = choices[: len(ask.indices)], Usage(usage.prompt_tokens, None)
         return self._read(ask, choices, usage, law)
@@ -185,7 +189,7 @@ class ServedModel:
 
     def _tell(self, text: str) -> None:
         if text not in self._told:
-            self._told.add(text)
+            self._told[text] = None
             _LOG.warning("%s: %s", self._settings.role, text)
 
     def _watch(self, got: Got, law: SamplingLaw) -> None:

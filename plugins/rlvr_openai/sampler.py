@@ -10,7 +10,8 @@ from rlvr_openai.dialect import first_dialect
 from rlvr_openai.model import ServedModel
 from rlvr_openai.profile import OpenAIProfile
 from rlvr_openai.settings import Settings, read_settings
-from rlvr_openai.transport import Traffic, Transport
+from rlvr_openai.transport import Transport
+from rlvr_openai.usage import Traffic
 
 
 class OpenAISampler:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from rlvr_harness import ModelError, first_line
 from rlvr_openai.settings import Settings
+from rlvr_openai.usage import Traffic, read_usage
 
 if TYPE_CHECKING:
     import aiohttp
@@ -47,16 +48,6 @@ class Failed(ModelError):
         """`text` is for the user."""
         super().__init__(text)
         self.answered = answered
-
-
-@dataclass
-class Traffic:
-    """What went over the line so far."""
-
-    requests: int = 0
-    repeated: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -111,8 +102,13 @@ class Transport:
 
         Raises Refused where the server does not take the request, ModelError where it fails for good.
         """
+
+        def counted(answer: Mapping[str, Any]) -> T:
+            self._traffic.count(read_usage(answer))
+            return read(answer)
+
         try:
-            return await self._repeat(_Call("POST", path, body, read), self._settings.max_retries + 1)
+            return await self._repeat(_Call("POST", path, body, counted), self._settings.max_retries + 1)
         except Refused as refused:
             if refused.status in (404, 405):
                 raise ModelError(await self._not_found(path, refused)) from refused

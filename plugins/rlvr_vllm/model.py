@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,15 +21,17 @@ from rlvr_harness import (
     WorkUnit,
     cut_at_stop,
 )
-from rlvr_vllm.engine import GuardedEngine, shut_down
+from rlvr_vllm.engine import GuardedEngine
 from rlvr_vllm.parameters import Parameters
+from rlvr_vllm.pictures import Prompts
 from rlvr_vllm.scoring import Likelihoods
-from rlvr_vllm.streaming import FULL, ClosedWork, EngineInput, Flight, Wanted
+from rlvr_vllm.streaming import FULL, EngineInput, Flight, Wanted, sampled
 
 UNIT_ROUNDS = 4
 """A closed unit holds this many times what runs at once, since the engine runs empty towards the end of each unit."""
-PROMPTS_KEPT = 4096
-"""Tokenised prompts kept: a plan comes back to every problem of a task several times."""
+SEEDS_ON_A_CPU = (
+    "vLLM on a CPU draws with the lowest 32 bits of a seed: two samples of a problem may share them, and be equal texts"
+)
 REASONS = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
 """vLLM's other reasons (abort, error, repetition) are failures of the engine, not ends of a text."""
 
@@ -53,7 +53,7 @@ class VllmModel:
     facts: ModelFacts
 
     def __init__(self, llm: Any, opened: Opened) -> None:
-        """`llm`: a `vllm.LLM`, which `close` ends."""
+        """`llm`: a `vllm.LLM`, which outlives the model; `closing`, where set, is called when the model is closed."""
         config = llm.llm_engine.vllm_config
         self._llm = llm
         self._opened = opened
@@ -61,18 +61,26 @@ class VllmModel:
         self._context = int(config.model_config.max_model_len)
         self._vocabulary = int(config.model_config.get_vocab_size())
         self._running = int(config.scheduler_config.max_num_seqs)
-        self._prompts: OrderedDict[str, list[int]] = OrderedDict()
+        self._prompts = Prompts(opened.profile)
         self.facts = opened.facts
+        self.closing: Callable[[], None] | None = None
+
+    @property
+    def room(self) -> int:
+        """Samples that are under way at most."""
+        return FULL * self._running
 
     def rows_per_unit(self, tokens_per_row: int) -> int:
         """The asked-for batch size, else enough to keep the engine full: what does not fit in memory waits its turn."""
         return self._opened.request.batch_size or UNIT_ROUNDS * self._running
 
+    def law_notes(self) -> Sequence[str]:
+        """Where samples may differ from what the sampling law says."""
+        return [SEEDS_ON_A_CPU] if self.facts.device.startswith("cpu") else []
+
     def sample(self, work: WorkUnit, law: SamplingLaw) -> list[Sample]:
         """All samples of the unit, in its order."""
-        order = [(cell.problem.problem_id, index) for cell in work for index in cell.indices]
-        found = {(one.problem_id, one.index): one for some in self.stream(ClosedWork(work), law) for one in some}
-        return [found[key] for key in order]
+        return sampled(self.stream, work, law)
 
     def stream(self, work: WorkSource, law: SamplingLaw) -> Iterator[list[Sample]]:
         """Samples of all that `work` gives, as they finish."""
@@ -84,10 +92,10 @@ class VllmModel:
         )
 
         def describe(wanted: Wanted) -> EngineInput:
-            prompt = {"type": "token", "prompt_token_ids": self._prompt(wanted.problem, law)}
-            return EngineInput(prompt, parameters.of(wanted.problem.stop, wanted.seed), opened.lora)
+            parameter = parameters.of(wanted.problem.stop, wanted.seed)
+            return EngineInput(self._prompt(wanted.problem, law), parameter, opened.lora)
 
-        return Flight(self._engine, FULL * self._running, describe, self._sample).run(work)
+        return Flight(self._engine, self.room, describe, self._sample).run(work)
 
     def score(self, pairs: Sequence[TextPair]) -> Iterator[tuple[int, TextScore]]:
         """See `ScoringModel`. vLLM hands out no whole distributions, so entropies are not to be had from it."""
@@ -99,27 +107,21 @@ class VllmModel:
         return likelihoods.score(pairs, FULL * self._running)
 
     def close(self) -> None:
-        """Ends the engine with its processes and gives its memory back."""
-        if self._llm is None:
-            return
-        shut_down(self._llm)
+        """Leaves the engine; whoever started it may open another model in it, or end it."""
         self._llm = self._engine = None
-        gc.collect()
+        if self.closing is not None:
+            self.closing()
 
-    def _prompt(self, problem: Problem, law: SamplingLaw) -> list[int]:
-        """The prompt as the model will see it. Raises ModelError when it does not fit the context."""
-        ids = self._prompts.get(problem.prompt)
-        if ids is None:
-            ids = self._prompts[problem.prompt] = list(self._opened.profile.token_ids(problem.prompt))
-            if len(self._prompts) > PROMPTS_KEPT:
-                self._prompts.popitem(last=False)
-        if len(ids) + law.max_gen_toks > self._context:
+    def _prompt(self, problem: Problem, law: SamplingLaw) -> Mapping[str, Any]:
+        """The prompt as the engine takes it. Raises ModelError when it does not fit the context."""
+        prompt = self._prompts.of(problem)
+        if prompt.length + law.max_gen_toks > self._context:
             raise ModelError(
-                f"task '{problem.task}', problem {problem.problem_id}: its prompt of {len(ids)} tokens and "
+                f"task '{problem.task}', problem {problem.problem_id}: its prompt of {prompt.length} tokens and "
                 f"max_gen_toks={law.max_gen_toks} exceed the engine's context of {self._context} tokens; "
                 "lower max_gen_toks in --gen_kwargs, or raise max_model_len in --model_args"
             )
-        return ids
+        return prompt.given
 
     def _sample(self, wanted: Wanted, output: Any) -> Sample:
         """`output`: vLLM's finished RequestOutput, with one completion."""

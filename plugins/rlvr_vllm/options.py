@@ -40,8 +40,8 @@ def engine_options(request: ModelRequest) -> EngineOptions:
             raise ModelError(f"--model_args {name}: cannot be set; {reason}")
     if int(given.get("data_parallel_size", 1)) > 1:
         raise ModelError(
-            "--model_args data_parallel_size: one process drives one engine; "
-            "spread a large model over GPUs with tensor_parallel_size"
+            "--model_args data_parallel_size: cannot be set; name the GPUs with --devices 0,1 for one engine each, "
+            "and spread a large model over several with tensor_parallel_size"
         )
     arguments = {name: value for name, value in given.items() if name not in OURS}
     arguments |= {
@@ -88,14 +88,9 @@ def check_device(device: str | None, platform: str, version: str) -> None:
         )
     if device is None:
         return
-    kind, _, number = device.partition(":")
+    kind = "cuda" if device == "0" else device.partition(":")[0]
     if kind != platform:
         raise ModelError(
             f"--device {device}: this build of vllm ({version}) runs on {platform}; "
             f"leave out --device, or use --sampler hf"
-        )
-    if number not in ("", "0"):
-        raise ModelError(
-            f"--device {device}: vllm takes the first GPUs that it sees; "
-            f"set CUDA_VISIBLE_DEVICES={number} and leave out --device"
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import uuid4
 
-from rlvr_harness import ModelError, Problem, Sample, SampleRequest, WorkSource
+from rlvr_harness import ModelError, Problem, Sample, SampleRequest, SamplingLaw, WorkSource, WorkUnit
 
 FULL = 2
 """Samples under way for each that the engine runs at once: all that run may end in the same step, and what a plan
@@ -110,6 +110,15 @@ class ClosedWork:
     def take(self, wait: bool) -> SampleRequest | None:
         """The next request; None at the end."""
         return self._left.popleft() if self._left else None
+
+
+def sampled(
+    stream: Callable[[WorkSource, SamplingLaw], Iterator[list[Sample]]], work: WorkUnit, law: SamplingLaw
+) -> list[Sample]:
+    """All samples of a unit, in its order, from a model's stream."""
+    order = [(cell.problem.problem_id, index) for cell in work for index in cell.indices]
+    found = {(one.problem_id, one.index): one for some in stream(ClosedWork(work), law) for one in some}
+    return [found[key] for key in order]
 
 
 def _samples_of(request: SampleRequest) -> Iterator[Wanted]:

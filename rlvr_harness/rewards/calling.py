@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rlvr_harness.errors import first_line
 from rlvr_harness.records import Verdict
 from rlvr_harness.rewards.opening import Rewards, RewardSpec, open_rewards, spec_from_data
 from rlvr_harness.rewards.reward import reward_of
@@ -41,8 +42,8 @@ class Caller:
         try:
             found = self._ready().judge(texts, labels, prompts)
             self._write_counts()
-        except Exception:  # noqa: BLE001  (an error here would end the training run, or be swallowed by it)
-            _LOG.exception("no reward for %d completions", len(texts))
+        except Exception as error:  # noqa: BLE001  (an error here would end the training run, or be swallowed by it)
+            _LOG.exception("no reward for %d completions: %s", len(texts), first_line(error))
             return [None] * len(texts)
         return found
 

@@ -47,6 +47,31 @@ def test_a_run_ends_with_results_and_the_key_is_written_nowhere(serve, harness, 
     assert SECRET not in done.stdout + done.stderr
 
 
+def used(folder):
+    return {role: model["usage"] for role, model in json.loads((folder / "run.json").read_text())["models"].items()}
+
+
+def test_use_adds_up_over_parts_of_a_run_and_notes_reach_the_results(serve, harness, tmp_path):
+    server, folder = serve(refuses={"top_k": "unknown field 'top_k'"}), tmp_path / "run"
+    prices = words(server, folder, "--base", "tiny")
+    prices[prices.index("--model_args") + 1] += ",price_in=1000000,price_out=0"
+    assert harness(*prices).returncode == 0
+    first, answered = used(folder), len(server.bodies)
+    assert sum(usage["requests"] for usage in first.values()) == answered
+    assert all(usage["cost"] == usage["prompt_tokens"] > 0 for usage in first.values())
+    done = harness("topup", folder, "--n", 2 * K)
+    assert done.returncode == 0, done.stderr
+    second = used(folder)
+    assert sum(usage["requests"] for usage in second.values()) == len(server.bodies) > answered
+    for role, usage in second.items():
+        assert usage["cost"] == usage["prompt_tokens"] > first[role]["prompt_tokens"]
+    results = json.loads((folder / "results.json").read_text())
+    assert results["run"]["models"]["model"]["usage"] == second["model"]
+    warnings = results["tasks"]["countdown"]["comparison"]["fairness"]["warnings"]
+    for role in ("base", "model"):
+        assert len([text for text in warnings if text.startswith(f"{role}: the server refuses top_k")]) == 1
+
+
 def test_a_refused_key_is_not_repeated_to_the_user(serve, harness, tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
     done = harness(*words(serve(key="another"), tmp_path / "run"))

@@ -218,12 +218,34 @@ def test_wrong_arguments_are_refused_in_one_line_without_secrets(args, says):
     assert "secret" not in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_the_cost_is_told_at_the_end(serve, open_served, puzzle, request_for, law, caplog):
-    model = open_served(serve(), price_in=1_000_000, price_out=0)
-    model.sample((request_for(puzzle(0), range(4)),), law)
+def test_the_cost_is_told_at_the_end_and_what_was_used_before(serve, open_served, puzzle, request_for, law, caplog):
+    server = serve()
+    model = open_served(server, price_in=1_000_000, price_out=0)
+    found = model.sample((request_for(puzzle(0), range(4)),), law)
+    used = model.usage()
     model.close()
-    tokens = len(puzzle(0).prompt.split())
+    # The prompt is sent twice: to find out what the server takes, and for the samples.
+    tokens = 2 * len(puzzle(0).prompt.split())
     assert f"{tokens} prompt" in caplog.text and f"cost {tokens}.0000" in caplog.text
+    assert (used["requests"], used["repeated"], used["prompt_tokens"], used["uncounted"]) == (2, 0, tokens, 0)
+    assert used["completion_tokens"] > sum(sample.n_tokens for sample in found)
+    assert used["cost"] == tokens
+    assert len(server.bodies) == 2
+
+
+def test_use_has_no_cost_without_prices_and_tells_what_was_not_counted(serve, open_served, puzzle, request_for, law):
+    model = open_served(serve(usage=False))
+    model.sample((request_for(puzzle(0), range(4)),), law)
+    used = {"requests": 2, "repeated": 0, "prompt_tokens": 0, "completion_tokens": 0, "uncounted": 2}
+    assert model.usage() == used
+    assert any("reports no token counts" in note for note in model.law_notes())
+
+
+def test_what_is_left_out_of_requests_is_noted(serve, open_served, puzzle, request_for, law):
+    model = open_served(serve(refuses={"top_k": "unknown field 'top_k'"}))
+    assert model.law_notes() == []
+    model.sample((request_for(puzzle(0), range(4)),), law)
+    assert [note for note in model.law_notes() if note.startswith("the server refuses top_k; not sent, since off")]
 
 
 def test_extra_fields_and_template_arguments_are_sent(serve, open_served, puzzle, request_for, law):
