@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from rlvr_harness.errors import RunFolderError
 from rlvr_harness.marks import Mark, agreed, read_marks
-from rlvr_harness.metrics.pass_at_k import curve_ks, pass_at_k
+from rlvr_harness.metrics.chain_of_thought import ChainMarks, cot_pass_at_k
+from rlvr_harness.metrics.curve import ProblemCounts
+from rlvr_harness.metrics.intervals import problem_weights
+from rlvr_harness.metrics.pass_at_k import curve_ks
 from rlvr_harness.records import Measurement, Outcome
 from rlvr_harness.run_reader import read_problems, read_verdicts
 from rlvr_harness.scored_samples import Record, even_samples
@@ -189,29 +194,38 @@ def audit_results(folder: Path, task: str, record: Record) -> dict[str, dict[str
     for role in dict.fromkeys(mark.model for mark in marks):
         own = [mark for mark in marks if mark.model == role]
         rate = chain_rate([item for item in queue if item.model == role], own)
-        curve = _chain_pass_at_k(folder, task, role, record, own)
+        random = {item.sample for item in queue if item.why == "random right"}
+        curve = _chain_pass_at_k(folder, task, role, record, own, random)
         found[role] = {**rate.as_data(), "judges": sorted({mark.by for mark in own}), "pass_at_k": curve}
     return found
 
 
 def _chain_pass_at_k(
-    folder: Path, task: str, role: str, record: Record, marks: Sequence[Mark]
-) -> dict[str, float] | None:
-    """CoT-pass@k where every right answer of the even samples is decided; None where one is not.
+    folder: Path, task: str, role: str, record: Record, marks: Sequence[Mark], random: Set[SampleName]
+) -> dict[str, Any] | None:
+    """CoT-Pass@k over the samples that every problem has: exact where every right answer is decided.
 
-    pass@k that counts a sample only where answer and chain of thought are right.
+    Otherwise it is estimated from the `random` ones among the marks, as the others were picked for what they may show.
+    None where neither can be had.
     """
-    judgements = agreed(marks)
+    judgements = {sample: found for sample, found in agreed(marks).items() if found != "unsure"}
     judged = _judged(folder, task, role, record, even_samples(record, task))
-    counts = []
-    for problem_id, right in judged.right.items():
-        votes = [judgements.get((task, role, problem_id, index)) for index in right]
-        if any(vote not in ("right", "wrong") for vote in votes):
-            return None
-        if judged.n[problem_id]:
-            counts.append((judged.n[problem_id], votes.count("right")))
-    ks = curve_ks(min((n for n, _ in counts), default=0))
-    return {str(k): sum(pass_at_k(n, c, k) for n, c in counts) / len(counts) for k in ks} or None
+    right = {i: {(task, role, i, index) for index in judged.right[i]} for i, n in judged.n.items() if n}
+    whole = all(sample in judgements for samples in right.values() for sample in samples)
+    counted = [[judgements[s] for s in right[i] if s in judgements and (whole or s in random)] for i in right]
+    n, c, marked, held = (
+        np.array(column, dtype=np.int64)
+        for column in (
+            [judged.n[i] for i in right],
+            [len(samples) for samples in right.values()],
+            [len(votes) for votes in counted],
+            [votes.count("right") for votes in counted],
+        )
+    )
+    ks = curve_ks(int(n.min(initial=n.max(initial=0))))
+    weights = problem_weights(len(right), int(record["spec"]["seed"]))
+    points = cot_pass_at_k(ProblemCounts(tuple(right), n, c), ChainMarks(marked, held), ks, weights)
+    return {str(k): asdict(point) for k, point in points.items()} or None
 
 
 def status_lines(folder: Path, record: Record) -> list[str]:

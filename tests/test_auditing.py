@@ -275,7 +275,9 @@ def test_marks_of_people_give_the_status_and_survive_in_results(run_folder, cli)
     assert "right chains behind right answers: 100.0% [34.2%, 100.0%] (2 of 2 decided)" in out
     models = read_json(run_folder, "results.json")["tasks"][TASK]["models"]
     assert models["base"]["cot"]["judges"] == ["ada"] and "cot" not in models["model"]
-    assert models["base"]["cot"]["pass_at_k"] is None
+    estimated = models["base"]["cot"]["pass_at_k"]["1"]
+    assert estimated["kind"] == "estimated"
+    assert 0 < estimated["value"] <= models["base"]["pass_at_k"]["1"]["value"]
     assert cli("verify", run_folder, "--workers", 1)[0] == 0
     assert read_json(run_folder, "results.json")["tasks"][TASK]["models"]["base"]["cot"]["right"] == 2
 
@@ -290,8 +292,10 @@ def test_cot_pass_at_k_counts_right_chains_where_every_right_answer_is_decided(r
             add_mark(run_folder, mark(item, "right" if problem_id == first else "wrong"))
     assert cli("audit", run_folder, "--status")[0] == 0
     cot = read_json(run_folder, "results.json")["tasks"][TASK]["models"]["model"]["cot"]
-    assert cot["pass_at_k"]["1"] == pytest.approx(len(right[first]) / 12 / len(right))
-    assert cot["pass_at_k"]["12"] == pytest.approx(1 / len(right))
+    assert {point["kind"] for point in cot["pass_at_k"].values()} == {"exact"}
+    assert cot["pass_at_k"]["1"]["value"] == pytest.approx(len(right[first]) / 12 / len(right))
+    assert cot["pass_at_k"]["12"]["value"] == pytest.approx(1 / len(right))
+    assert cot["pass_at_k"]["12"]["low"] < 1 / len(right) < cot["pass_at_k"]["12"]["high"]
 
 
 @pytest.mark.parametrize("words", [("--judge", "wise"), ("--status", "--queue", "3"), ("--judge", "nowhere:x")])
