@@ -7,19 +7,10 @@ from dataclasses import dataclass
 
 from rlvr_harness.leaderboard.grouping import Ranked, short
 from rlvr_harness.leaderboard.rows import Side
-from rlvr_harness.leaderboard.wording import (
-    NONE,
-    count,
-    crossing,
-    crossing_range,
-    interval,
-    leaning,
-    percent,
-    plain,
-    signed,
-)
+from rlvr_harness.leaderboard.wording import crossing, crossing_range, interval, leaning, plain
 from rlvr_harness.records import Measurement
 from rlvr_harness.report.reading import number, whole
+from rlvr_harness.report.wording import NONE, count, percent, points
 
 Sortable = float | str | None
 
@@ -139,7 +130,7 @@ def _difference_at_1(ranked: Ranked) -> Cell:
 
 
 def _signed(point: Measurement | None) -> Cell:
-    shown = NONE if point is None else signed(point.value)
+    shown = NONE if point is None else points(point.value)
     return Cell(shown, point.value if point else None, interval(point, True), leaning(point))
 
 
@@ -175,8 +166,8 @@ def _support(key: str) -> Callable[[Ranked], Cell]:
 def _delta_se(ranked: Ranked) -> Cell:
     value = number(ranked.row.comparison, "delta_se", "value")
     low, high = (number(ranked.row.comparison, "delta_se", side) for side in ("low", "high"))
-    sides = "" if low is None or high is None else f"[{signed(low)}, {signed(high)}]"
-    return Cell(signed(value), value, sides)
+    sides = "" if low is None or high is None else f"[{points(low)}, {points(high)}]"
+    return Cell(points(value), value, sides)
 
 
 def _shares(name: str) -> Callable[[Ranked], Cell]:

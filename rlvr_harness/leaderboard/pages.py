@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlvr_harness.leaderboard.columns import Cell, Column, columns, gap_cell
@@ -12,7 +13,9 @@ from rlvr_harness.leaderboard.grouping import Group, Ranked
 from rlvr_harness.leaderboard.naming import page_names
 from rlvr_harness.leaderboard.plots import forest, row_plot, shown_points, span
 from rlvr_harness.leaderboard.rows import family
-from rlvr_harness.leaderboard.wording import conditions, count, explanation, heading, plural
+from rlvr_harness.leaderboard.wording import conditions, explanation, heading
+from rlvr_harness.report.templating import escaping_templates
+from rlvr_harness.report.wording import count, plural
 
 if TYPE_CHECKING:
     import jinja2
@@ -103,17 +106,7 @@ def pages(site: Site) -> dict[str, str]:
 
 
 def _environment() -> jinja2.Environment:
-    import jinja2
-    import markupsafe
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("rlvr_harness.leaderboard"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["markup"] = markupsafe.Markup
+    environment = escaping_templates(Path(__file__).parent / "templates")
     environment.filters["plural"] = plural
     return environment
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from html import escape
 
 from rlvr_harness.leaderboard.grouping import Ranked
-from rlvr_harness.leaderboard.wording import interval, leaning, signed
+from rlvr_harness.leaderboard.wording import interval, leaning
 from rlvr_harness.records import Measurement
 from rlvr_harness.report.svg import tag
+from rlvr_harness.report.wording import points as in_points
 
 STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 TICKS = 6
@@ -63,7 +64,7 @@ def row_plot(ranked: Ranked, reach: tuple[float, float]) -> str:
     body = [tag("line", x1=scale.x(0.0), x2=scale.x(0.0), y1=0, y2=28, class_="zero")]
     for place, (_, point) in enumerate(points):
         body.append(_dot(scale, point, 8.0 + 12.0 * place if len(points) > 1 else 14.0, last=place == len(points) - 1))
-    spoken = "; ".join(f"k = {k:,}: {signed(point.value)} {interval(point, True)}".strip() for k, point in points)
+    spoken = "; ".join(f"k = {k:,}: {in_points(point.value)} {interval(point, True)}".strip() for k, point in points)
     return tag("svg", *body, viewBox="0 0 140 28", class_="dots", role="img", aria_label=f"Paired difference, {spoken}")
 
 
@@ -102,7 +103,7 @@ def _axis(scale: Scale, height: float) -> Iterator[str]:
         x = scale.x(value)
         zero = abs(value) < 1e-9
         yield tag("line", x1=x, x2=x, y1=0, y2=height - 22, class_="zero" if zero else "rule")
-        yield tag("text", escape(signed(value)), x=x, y=height - 6, text_anchor="middle")
+        yield tag("text", escape(in_points(value)), x=x, y=height - 6, text_anchor="middle")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ class _Place:
 def _forest_line(scale: Scale, ranked: Ranked, gap: Measurement, place: _Place) -> Iterator[str]:
     name = f"{ranked.rank}. " if ranked.rank is not None else ""
     name += ranked.row.model.name
-    words = f"{signed(gap.value)} {interval(gap, True)}".strip()
+    words = f"{in_points(gap.value)} {interval(gap, True)}".strip()
     if place.wide:
         yield tag("text", escape(_fitting(name, 40)), x=0, y=place.y + 4, class_="name")
         yield tag("text", escape(words), x=place.width, y=place.y + 4, text_anchor="end", class_="figure")

@@ -6,29 +6,10 @@ from rlvr_harness.leaderboard.grouping import LAW_NAMES, Group, short
 from rlvr_harness.leaderboard.rows import Row
 from rlvr_harness.records import Measurement
 from rlvr_harness.report.reading import mapping, number, whole
+from rlvr_harness.report.wording import MINUS, NONE, bracket, count, plural
 
-NONE = "\N{EN DASH}"
-MINUS = "\N{MINUS SIGN}"
 ROUNDING = 1e-9
 """Below this a bound is zero: sums of differences end in dust."""
-
-
-def percent(value: float | None) -> str:
-    """0.116 -> '11.6', without the sign of percent."""
-    return NONE if value is None else f"{100 * value:.1f}".replace("-0.0", "0.0")
-
-
-def signed(value: float | None) -> str:
-    """-0.11 -> '-11.0' with a true minus, 0.061 -> '+6.1'."""
-    if value is None:
-        return NONE
-    shown = f"{100 * value:+.1f}"
-    return "0.0" if shown in ("+0.0", "-0.0") else shown.replace("-", MINUS)
-
-
-def count(value: float | None) -> str:
-    """51200 -> '51,200'."""
-    return NONE if value is None else f"{value:,.0f}"
 
 
 def plain(value: float | None, digits: int = 2) -> str:
@@ -38,15 +19,7 @@ def plain(value: float | None, digits: int = 2) -> str:
 
 def interval(point: Measurement | None, with_sign: bool = False) -> str:
     """'[8.9, 14.6]' in percent, '' where a side is missing."""
-    if point is None or point.low is None or point.high is None:
-        return ""
-    show = signed if with_sign else percent
-    return f"[{show(point.low)}, {show(point.high)}]"
-
-
-def plural(amount: int, noun: str) -> str:
-    """1 -> '1 row', 3 -> '3 rows'."""
-    return f"{amount:,} {noun}{'' if amount == 1 else 's'}"
+    return "" if point is None else bracket(point.low, point.high, with_sign)
 
 
 def crossing(row: Row) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlvr_harness.report.assets import LIBRARY, SCRIPT, STYLE, asset, content_policy, data_block
@@ -11,6 +12,7 @@ from rlvr_harness.report.overview import study_views
 from rlvr_harness.report.reading import Results, mapping, tasks, text, title, whole
 from rlvr_harness.report.sections import Section, task_section
 from rlvr_harness.report.study import incomparable
+from rlvr_harness.report.templating import escaping_templates
 
 if TYPE_CHECKING:
     import jinja2
@@ -62,17 +64,7 @@ def _sections(reports: Sequence[Results], sections: Sequence[ExtraSections]) -> 
 
 
 def _environment() -> jinja2.Environment:
-    import jinja2
-    import markupsafe
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("rlvr_harness.report"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["markup"] = markupsafe.Markup
+    environment = escaping_templates(Path(__file__).parent / "templates")
     environment.filters["plain"] = text
     environment.globals["term"] = term
     return environment

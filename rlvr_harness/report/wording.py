@@ -30,7 +30,10 @@ MINUS = "\N{MINUS SIGN}"
 
 def percent(value: float | None, digits: int = 1) -> str:
     """0.116 -> '11.6', without the sign of percent; None -> a dash."""
-    return NONE if value is None else f"{100 * value:.{digits}f}"
+    if value is None:
+        return NONE
+    shown = f"{100 * value:.{digits}f}"
+    return shown if float(shown) else shown.removeprefix("-")
 
 
 def points(value: float | None) -> str:

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 import jinja2
 
 from rlvr_harness.marks import Mark
+from rlvr_harness.report.templating import escaping_templates
 from rlvr_harness.viewing.asked import Asked, NotThere
 from rlvr_harness.viewing.auditing import Marks, SampleKey, storable
 from rlvr_harness.viewing.guard import Guard
@@ -83,13 +84,7 @@ def sample_url(task: str, model: str, problem_id: str, index: int) -> str:
 
 def environment() -> jinja2.Environment:
     """The templates, escaping whatever they are given."""
-    made = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    made = escaping_templates(Path(__file__).parent / "templates")
     made.filters.update(visible=lambda text: visible(str(text)), count=lambda number: f"{number:,}")
     made.filters.update(line=lambda text, longest=160: one_line(str(text), longest), preview=_preview)
     made.globals.update(
