@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import select
 import socket
 import subprocess
 import sys
@@ -21,6 +22,8 @@ _TCP, _UDP, _ABSTRACT = ("127.0.0.1", 47611), ("127.0.0.1", 47612), "\0rlvr-stag
 _BUSY_S = 120.0  # another run on this machine holds the ports for as long as its own corpus takes
 _CGROUPS = Path("/sys/fs/cgroup")
 _SHORTEST_NAME = 4  # shorter ones stand in any text
+_WITNESS = "import os\nwhile byte := os.read(0, 1):\n    os.write(1, byte)"
+_ANSWER_S = 10.0  # far more than a busy machine takes
 _CORE = re.compile(r"core(\.\d+)?")
 
 
@@ -44,10 +47,11 @@ class Stage:
         drop.chmod(0o1777)
         _empty(drop)
         self._contacts()
-        if self._witness is None or self._witness.poll() is not None:
-            sleeper = [sys.executable, "-c", "import time; time.sleep(1e6)", "rlvr-witness"]
-            self._witness = subprocess.Popen(sleeper, stdin=subprocess.DEVNULL, env={})
-        (_STAGE / "witness.pid").write_text(str(self._witness.pid))
+        if not self._witness_answers():
+            self._end_witness()
+            command = [sys.executable, "-c", _WITNESS, "rlvr-witness"]
+            self._witness = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={}, bufsize=0)
+        (_STAGE / "witness.pid").write_text(str(self.witness))
         self._mounts, self._files = _mounts(), _files()
 
     @property
@@ -62,7 +66,7 @@ class Stage:
         found = {
             "no_drop": bool(list((_STAGE / "drop").iterdir())),
             "no_connect": self._contacts() > 0,
-            "witness_alive": self._witness is None or self._witness.poll() is not None,
+            "witness_alive": not self._witness_answers(),
             "no_mount": _mounts() != self._mounts,
             "no_cgroup": any(_CGROUPS.glob("rlvr-escape*")) or any(_CGROUPS.glob("*/rlvr-escape*")),
             "no_core": any(_CORE.fullmatch(path.name) for path in fresh),
@@ -70,6 +74,24 @@ class Stage:
             "disk_cap": any(path.suffix not in (".py", ".pth") for path in named),
         }
         return [name for name, broken in found.items() if broken]
+
+    def _end_witness(self) -> None:
+        if self._witness is not None:
+            self._witness.kill()
+            self._witness.communicate()
+            self._witness = None
+
+    def _witness_answers(self) -> bool:
+        """Whether the witness still works: one that was killed or stopped gives no answer, however busy the machine."""
+        witness = self._witness
+        if witness is None or witness.stdin is None or witness.stdout is None:
+            return False
+        try:
+            witness.stdin.write(b".")
+            ready, _, _ = select.select([witness.stdout], [], [], _ANSWER_S)
+            return bool(ready) and witness.stdout.read(1) == b"."
+        except BrokenPipeError:
+            return False
 
     def _contacts(self) -> int:
         """How many came since last asked, TCP, UDP and the abstract socket together."""
@@ -88,9 +110,7 @@ class Stage:
 
     def close(self) -> None:
         """Ends the witness and removes the folder."""
-        if self._witness is not None:
-            self._witness.kill()
-            self._witness.wait()
+        self._end_witness()
         os.environ.pop("RLVR_STAGE_SECRET", None)
         _empty(_STAGE)
         _STAGE.rmdir()
