@@ -78,12 +78,21 @@ from rlvr_harness.sampler_contracts import (
 )
 from rlvr_harness.sandbox_contracts import Isolation, Sandbox, SandboxedVerifier
 from rlvr_harness.scoring_contracts import EntropyModel, ScoringModel, TextEntropy, TextPair, TextScore
+from rlvr_harness.training_contracts import (
+    Checkpoint,
+    TrainingBackend,
+    TrainingData,
+    TrainingPlan,
+    TrainingProgress,
+    TrainingSpec,
+)
 from rlvr_harness.verifier_workers import LocalWorkers
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AnswerVerifier",
+    "Checkpoint",
     "CheckpointProfile",
     "ComparableProfile",
     "Counts",
@@ -144,6 +153,11 @@ __all__ = [
     "TextScore",
     "TooFewSamples",
     "Trainer",
+    "TrainingBackend",
+    "TrainingData",
+    "TrainingPlan",
+    "TrainingProgress",
+    "TrainingSpec",
     "UnitSource",
     "UnknownName",
     "UsageError",

@@ -37,7 +37,7 @@ LAYERS = (
         *{"foreign_metric", "foreign_tasks", "local_rows", "local_tokenizer", "sandbox_contracts"},
         *{"checkpoints", "end_tokens", "marks", "executor_contracts", "verifier_workers"},
         *{"sampler_contracts", "pictures"},
-        *{"exchange_contracts"},
+        *{"exchange_contracts", "training_contracts"},
         *{"scoring_contracts", "given_pairs", "pair_tokens"},
         *{"picture_checkpoints"},
     },

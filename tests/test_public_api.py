@@ -7,6 +7,7 @@ from rlvr_harness import hookspecs
 
 PUBLIC = [
     "AnswerVerifier",
+    "Checkpoint",
     "CheckpointProfile",
     "ComparableProfile",
     "Counts",
@@ -67,6 +68,11 @@ PUBLIC = [
     "TextScore",
     "TooFewSamples",
     "Trainer",
+    "TrainingBackend",
+    "TrainingData",
+    "TrainingPlan",
+    "TrainingProgress",
+    "TrainingSpec",
     "UnitSource",
     "UnknownName",
     "UsageError",
