@@ -21,7 +21,7 @@ from rlvr_harness.parts.columns import ENTROPIES
 from rlvr_harness.preparing import prepare
 from rlvr_harness.records import Measurement
 from rlvr_harness.registry import load_plugins
-from rlvr_harness.run_reader import read_json, read_samples, read_verdicts, sample_keys, settled_keys
+from rlvr_harness.run_reader import read_json
 from rlvr_harness.run_spec import RunSpec, parse_spec
 from rlvr_harness.run_store import RunStore
 from rlvr_harness.scored_samples import Selection
@@ -34,6 +34,7 @@ from rlvr_harness.scoring import (
     score_entropy,
     score_perplexity,
 )
+from rlvr_harness.taking_over import Source, take_over
 
 MATCHING = f"{ENTROPIES.top}/matching.json"
 QUEUED = 20
@@ -159,7 +160,8 @@ def _rerun(folder: Path, record: Mapping[str, Any], task: str, found: Mapping[st
     }
     spec = parse_spec(data, "the matched run")
     if not (target / "run.json").is_file():
-        _take_over_base(folder, _record_for(folder, record, task, spec, str(found["text"])), task, target)
+        base = Source(folder, "base", {task: record["tasks"][task]["verifier"]})
+        take_over(base, target, "base", _record_for(folder, record, task, spec, str(found["text"])))
     finished = app.run(spec)
     yield f"matched run: {finished.folder}"
 
@@ -179,22 +181,6 @@ def _record_for(folder: Path, record: Mapping[str, Any], task: str, spec: RunSpe
         "fairness": {**fairness, "findings": [*fairness["findings"], finding]},
         "taken_over": {"base": str(folder)},
     }
-
-
-def _take_over_base(folder: Path, record: Mapping[str, Any], task: str, target: Path) -> None:
-    """Copies what the base wrote and how it was judged; run.json comes last: a copy cut short is ended first."""
-    verifier = record["tasks"][task]["verifier"]
-    with RunStore(target) as store:
-        for sample in read_samples(folder, task, "base", skip=sample_keys(target, task, "base")):
-            store.append_samples([sample])
-            store.commit_if_due()
-        judged = settled_keys(target, task, "base", verifier)
-        for verdict in read_verdicts(folder, task, "base", verifier):
-            if (verdict.problem_id, verdict.index) not in judged:
-                store.append_verdicts(task, "base", verifier, [verdict])
-                store.commit_if_due()
-        store.commit()
-        store.write_run(record)
 
 
 def audit(folder: Path, queue: int | None) -> Iterator[str]:

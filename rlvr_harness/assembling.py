@@ -38,6 +38,14 @@ Results = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class Named:
+    """A model of the run, and what the report calls it."""
+
+    role: str
+    name: str
+
+
+@dataclass(frozen=True)
 class Tallied:
     """One model on one task; `even` counts the samples that every problem has, whatever was found among them."""
 
@@ -61,7 +69,7 @@ def run_record(record: Mapping[str, Any]) -> dict[str, Any]:
     law: dict[str, Any] = next(iter(laws.values()))
     return {
         "schema": SCHEMA,
-        "title": f"{_pair(spec)}: T = {law['temperature']:g}{_own(spec)}, top-p = {law['top_p']:g}",
+        "title": f"{_pair(spec, record['models'])}: T = {law['temperature']:g}{_own(spec)}, top-p = {law['top_p']:g}",
         "harness_version": record["versions"].get("rlvr-harness"),
         "git_commit": record["git_commit"],
         "created": record["created"],
@@ -84,9 +92,10 @@ def run_record(record: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _pair(spec: Mapping[str, Any]) -> str:
+def _pair(spec: Mapping[str, Any], models: Mapping[str, Any]) -> str:
     """Whom the run is about. "/ckpt/step-300", "Qwen/Qwen2.5-7B" -> "step-300 against Qwen2.5-7B"."""
     model, base = (Path(spec[role]).name if spec[role] else "" for role in ("model", "base"))
+    model = models.get("model", {}).get("name") or model
     return f"{model} against {base}" if base else model
 
 
@@ -101,7 +110,8 @@ def _measure(prepared: PreparedRun, task: PreparedTask, folder: Path, record: Ma
     tallied, warnings = [], [note for note in record["notes"] if f"'{task.name}'" in note or f"on {task.name}:" in note]
     roles = ["base", *(role for role in prepared.requests if role != "base")] if prepared.spec.base else ["model"]
     for role in roles:
-        tallied.append(_tally(prepared, task, folder, role))
+        name = record["models"].get(role, {}).get("name") or prepared.spec.models[role]
+        tallied.append(_tally(prepared, task, folder, Named(role, name)))
         warnings += _truncation_warning(role, tallied[-1].texts, task.law.max_gen_toks)
     warnings += [f"{role}: {note}" for role in roles for note in record["models"].get(role, {}).get("notes", ())]
     warnings += _general(record) + prepared.fairness.warnings(task.name)
@@ -133,7 +143,8 @@ def _truncation_warning(role: str, texts: TextCounts, max_gen_toks: int) -> list
     return [f"{role}: {share:.1%} of the completions were cut at {max_gen_toks:,} tokens and count as they stand"]
 
 
-def _tally(prepared: PreparedRun, task: PreparedTask, folder: Path, role: str) -> Tallied:
+def _tally(prepared: PreparedRun, task: PreparedTask, folder: Path, named: Named) -> Tallied:
+    role = named.role
     ids = [problem.problem_id for problem in task.prompted.problems]
     plan: Mapping[str, Any] = task.plan.as_data()
     stages = tuple(plan["stages"]) if plan["kind"] == "sequential" else ()
@@ -143,7 +154,7 @@ def _tally(prepared: PreparedRun, task: PreparedTask, folder: Path, role: str) -
     answers = count_answers(even)
     model = ModelTallies(
         role=role,
-        name=prepared.spec.models[role],
+        name=named.name,
         tallies=tally_verdicts(ids, verdicts),
         truncated=texts.truncated,
         mean_tokens=texts.mean_tokens,

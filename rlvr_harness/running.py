@@ -26,6 +26,8 @@ from rlvr_harness.run_spec import RunSpec
 from rlvr_harness.run_store import RunStore
 from rlvr_harness.sampler_contracts import MeteredModel, NotedModel, SharingSampler
 
+KEPT = ("usage", "notes", "name", "step", "series")
+"""What run.json says of a model beside what its sampler does: from earlier parts of the run, or given beforehand."""
 Results = dict[str, Any]
 Record = dict[str, Any]
 """The content of run.json."""
@@ -215,13 +217,13 @@ def _record_model(record: dict[str, Any], prepared: PreparedRun, role: str, mode
         "tokenizer_hash": profile.tokenizer_hash,
         "chat_template_hash": profile.chat_template_hash,
     }
-    before = record["models"].get(role, now)
+    before = now | record["models"].get(role, {})
     if before["weight_hash"] != now["weight_hash"]:
         raise RunFolderError(
             f"{store.folder}: the weights of the {role} model ({now['path']}) have changed since the run began; "
             "start a new run with -o"
         )
-    kept = {key: record["models"][role][key] for key in ("usage", "notes") if key in record["models"].get(role, {})}
+    kept = {key: record["models"][role][key] for key in KEPT if key in record["models"].get(role, {})}
     record["models"][role] = now | kept
 
 

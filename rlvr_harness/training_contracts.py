@@ -27,8 +27,8 @@ class TrainingData:
 class TrainingSpec:
     """What is to be trained; every number means the same for every backend.
 
-    `steps`: optimiser steps, on `prompts_per_step` x `samples_per_prompt` rollouts each. `kl`: coefficient of the KL term
-    against the base, 0 for none (then no reference model is held). `clip_low`, `clip_high`: of the policy ratio; None:
+    `steps`: optimiser steps, each on `prompts_per_step` x `samples_per_prompt` rollouts. `kl`: coefficient of the KL
+    term against the base, 0 for none (then no reference model is held). `clip_low`, `clip_high`: of the policy ratio; None:
     the algorithm's own. `lora_rank` 0 trains all weights. `python`: the interpreter of the backend's own environment.
     `options` are the backend's own, under its own names.
     """

@@ -19,8 +19,10 @@ SOURCES = sorted(path for top in (CORE, ROOT / "plugins") for path in top.rglob(
 SHAPED = [*SOURCES, *sorted((ROOT / "sandbox").rglob("*.py"))]
 LAYERS = (
     {"cli", "commands"},
-    {"app", "listing", "validation", "doctor", "analysing"},
+    {"app", "listing", "validation", "doctor", "analysing"}
+    | {"sweeping", "sweep_work", "sweep_runs", "sweep_analyses"},
     {
+        *{"taking_over"},
         *{"running", "pipeline", "judging", "keeping", "topping_up", "estimating", "probing"},
         *{"budgeting"},
         *{"assembling", "preparing", "reverifying", "checking", "leaderboard"},
@@ -39,7 +41,7 @@ LAYERS = (
         *{"sampler_contracts", "pictures"},
         *{"exchange_contracts", "training_contracts"},
         *{"scoring_contracts", "given_pairs", "pair_tokens"},
-        *{"picture_checkpoints"},
+        *{"picture_checkpoints", "checkpoint_folders"},
     },
     {"records", "requests", "errors", "profiles", "boxes"},
 )

@@ -11,6 +11,7 @@ from rlvr_harness.report.overview import study_heading, study_notes, study_sente
 from rlvr_harness.report.reading import Results, at, chosen_ks, mapping, tasks, text, title, whole
 from rlvr_harness.report.study import incomparable, studies
 from rlvr_harness.report.study_charts import study_table
+from rlvr_harness.report.study_steps import trace_table, traces
 from rlvr_harness.report.tables import (
     Table,
     coverage_table,
@@ -77,6 +78,8 @@ def render_markdown_overview(reports: Sequence[Results]) -> str:
         blocks += [f"## {escaped(study_heading(study))}"]
         blocks += [f"**{escaped(sentence)}**" for sentence in study_sentences(study)]
         blocks += [markdown_table(study_table(study)), *map(escaped, study_notes(study))]
+        for trace in traces(study):
+            blocks += [f"{escaped(trace.title)}. {escaped(trace.caption)}", markdown_table(trace_table(trace))]
     shown = [block for block in blocks if block]
     return "\n\n".join([f"# {len(reports)} runs compared", *shown]) + "\n" if shown else ""
 

@@ -22,6 +22,7 @@ from rlvr_harness.report.study_charts import (
     steps_table,
     study_table,
 )
+from rlvr_harness.report.study_steps import trace_figures
 from rlvr_harness.report.tables import Table, difference_table, pass_at_k_table
 from rlvr_harness.report.wording import points, with_interval
 
@@ -60,7 +61,8 @@ def study_heading(study: Study) -> str:
     kind = "over training steps" if study.steps else "models against one base"
     if not study.steps and any(map(is_distilled, study.contenders.values())):
         kind = "RL and distilled models against one base"
-    return f"{text(study.task, 120)}: {kind}"
+    of = f" of {text(study.series, 60)}" if study.series else ""
+    return f"{text(study.task, 120)}: {kind}{of}"
 
 
 def _view(study: Study, anchor: str) -> StudyView:
@@ -133,6 +135,7 @@ def _figures(study: Study, anchor: str) -> Iterator[Figure]:
         steps_table(study),
         steps_plot(study),
     )
+    yield from trace_figures(study, anchor)
     yield Figure(
         f"{anchor}-curve",
         "pass@k",

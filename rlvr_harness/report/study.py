@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from rlvr_harness.checkpoint_folders import STEP
 from rlvr_harness.report.reading import (
     BASE_ROLE,
     MODEL_ROLE,
@@ -28,23 +29,20 @@ from rlvr_harness.report.reading import (
 )
 from rlvr_harness.report.wording import NONE
 
-STEP = re.compile(
-    r"(?:^|[^a-z])(?:checkpoint|ckpt|global_?step|step|iter(?:ation)?)s?[-_ =]?(\d{1,9})(?!\d)", re.IGNORECASE
-)
-"""'runs/x/checkpoint-100', 'step_200', 'global_step300': the last one in a name is its training step."""
 LAW = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "max_gen_toks")
 LONGEST_LABEL = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """One trained model on one task of one run; `place` counts the runs from 0."""
+    """One trained model on one task of one run; `place` counts the runs from 0, `series` names its training."""
 
     place: int
     run_title: str
     role: str
     name: str
     step: int | None
+    series: str
     task: Results
     comparison: Results
     terms: Mapping[str, str]
@@ -56,10 +54,14 @@ class Study:
 
     task: str
     contenders: Mapping[str, Contender]
+    series: str = ""
+    """The training whose checkpoints these are; "" where there is one alone, or where several stand side by side."""
 
     @property
     def steps(self) -> dict[str, int]:
-        """Label -> training step, rising; empty unless at least two different steps are known."""
+        """Label -> training step, rising; empty unless at least two different steps of one training are known."""
+        if len({one.series for one in self.contenders.values()}) > 1:
+            return {}
         known = {name: one.step for name, one in self.contenders.items() if one.step is not None}
         return dict(sorted(known.items(), key=lambda pair: pair[1])) if len(set(known.values())) > 1 else {}
 
@@ -74,8 +76,17 @@ def studies(reports: Sequence[Results]) -> list[Study]:
     groups: dict[tuple[str, ...], list[Contender]] = {}
     for name, contender in contenders(reports):
         groups.setdefault((name, *contender.terms.values()), []).append(contender)
-    found = [Study(key[0], _labelled(group)) for key, group in groups.items()]
+    found = [study for key, group in groups.items() for study in _studies(key[0], group)]
     return [one for one in found if len(one.contenders) > 1 and (one.runs > 1 or one.steps)]
+
+
+def _studies(task: str, group: Sequence[Contender]) -> Iterator[Study]:
+    """All models of a group side by side, and before that each training by itself where there are several."""
+    trainings = list(dict.fromkeys(one.series for one in group))
+    if len(trainings) > 1:
+        for series in trainings:
+            yield Study(task, _labelled([one for one in group if one.series == series]), series)
+    yield Study(task, _labelled(group))
 
 
 def contenders(reports: Sequence[Results]) -> Iterator[tuple[str, Contender]]:
@@ -90,7 +101,8 @@ def contenders(reports: Sequence[Results]) -> Iterator[tuple[str, Contender]]:
                     model = str(at(task, "models", role, "name") or at(results, "run", "models", role, "path") or role)
                     terms = _terms(results, name, task, entry)
                     step = _step(results, role, model)
-                    yield name, Contender(place, title(results), role, model, step, task, entry, terms)
+                    series = str(at(results, "run", "models", role, "series") or "")
+                    yield name, Contender(place, title(results), role, model, step, series, task, entry, terms)
 
 
 def incomparable(reports: Sequence[Results]) -> list[str]:
@@ -198,7 +210,7 @@ def _figure(value: float | None) -> str:
 def _labelled(group: Sequence[Contender]) -> dict[str, Contender]:
     """The contenders under labels that differ: the step, else the last part of the name, with the run where needed."""
     steps = [one.step for one in group]
-    by_step = len(set(steps)) == len(steps) and None not in steps
+    by_step = len(set(steps)) == len(steps) and None not in steps and len({one.series for one in group}) == 1
     named: dict[str, Contender] = {}
     ordered = sorted(group, key=lambda one: one.step or 0) if by_step else group
     for one in ordered:
