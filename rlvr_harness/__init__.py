@@ -80,10 +80,12 @@ from rlvr_harness.sandbox_contracts import Isolation, Sandbox, SandboxedVerifier
 from rlvr_harness.scoring_contracts import EntropyModel, ScoringModel, TextEntropy, TextPair, TextScore
 from rlvr_harness.training_contracts import (
     Checkpoint,
+    TrainableTask,
     TrainingBackend,
     TrainingData,
     TrainingPlan,
     TrainingProgress,
+    TrainingRequest,
     TrainingSpec,
 )
 from rlvr_harness.verifier_workers import LocalWorkers
@@ -152,11 +154,13 @@ __all__ = [
     "TextPair",
     "TextScore",
     "TooFewSamples",
+    "TrainableTask",
     "Trainer",
     "TrainingBackend",
     "TrainingData",
     "TrainingPlan",
     "TrainingProgress",
+    "TrainingRequest",
     "TrainingSpec",
     "UnitSource",
     "UnknownName",

@@ -22,6 +22,7 @@ from rlvr_harness.commands.printing import names, show
 from rlvr_harness.commands.reward import reward_group
 from rlvr_harness.commands.sweeping import sweep_command
 from rlvr_harness.commands.texts import entropy_command, ppl_command
+from rlvr_harness.commands.training import train_command
 from rlvr_harness.commands.viewing import view_command
 from rlvr_harness.errors import HarnessError
 from rlvr_harness.options import (
@@ -149,7 +150,7 @@ def report_command(folders: Sequence[Path], output_path: Path | None, without: s
 for command in (
     sweep_command,
     *(view_command, ppl_command, entropy_command, audit_command),
-    *(leaderboard_command, reward_group, import_command, export_command, demo_group),
+    *(leaderboard_command, reward_group, train_command, import_command, export_command, demo_group),
     *(ls_command, validate_command, doctor_command),
 ):
     cli.add_command(command)

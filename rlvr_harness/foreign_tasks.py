@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from rlvr_harness.lm_eval_bridge import (
 from rlvr_harness.records import Problem, Sample, Verdict, plain_fields
 from rlvr_harness.requests import PromptRequest, WorkLimits
 from rlvr_harness.task_files import hash_documents
+from rlvr_harness.training_contracts import TrainingRequest
 
 PREFIX = "lm_eval:"
 PROBED_PROBLEMS = 3
@@ -47,7 +48,27 @@ class LmEvalTask:
     def load(self, request: PromptRequest) -> LoadedTask:
         """The problems with their prompts, and a verifier made of the task's own scoring."""
         file = self._safe_definition()
+        return self._loaded(request, file, load_lm_eval_task(self.name, file))
+
+    @property
+    def training_source(self) -> str:
+        """The split that lm-eval knows as the task's training split; empty where there is none, or it is evaluated."""
+        config = load_lm_eval_task(self.name, self._safe_definition()).config
+        evaluated = config.test_split or config.validation_split
+        split = config.training_split
+        return f"split '{split}' of {config.dataset_path}" if split and split != evaluated else ""
+
+    def load_training(self, request: TrainingRequest) -> LoadedTask:
+        """All problems of the training split, their ids beginning with its name."""
+        file = self._safe_definition()
         task = load_lm_eval_task(self.name, file)
+        split = task.config.training_split
+        task.set_config("test_split", split)
+        loaded = self._loaded(request.prompts, file, task)
+        renamed = [replace(problem, problem_id=f"{split}/{problem.problem_id}") for problem in loaded.problems]
+        return replace(loaded, problems=renamed)
+
+    def _loaded(self, request: PromptRequest, file: Path, task: Any) -> LoadedTask:
         if task.OUTPUT_TYPE != "generate_until":
             raise _not_generating(self.name, task.OUTPUT_TYPE)
         if getattr(task, "UNSAFE_CODE", False):

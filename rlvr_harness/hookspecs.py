@@ -11,6 +11,7 @@ import pluggy
 
 from rlvr_harness.contracts import Importer, Metric, ReportSection, Sampler, Task, Trainer, Verifier
 from rlvr_harness.sandbox_contracts import Sandbox
+from rlvr_harness.training_contracts import TrainingBackend
 
 PROJECT = "rlvr_harness"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -38,8 +39,8 @@ def provide_sandboxes() -> list[Sandbox]:
 
 
 @hookspec
-def provide_trainers() -> list[Trainer]:
-    """Called once when plugins load; return the training backends this plugin offers."""
+def provide_trainers() -> list[Trainer | TrainingBackend]:
+    """Called once when plugins load; return the trainers and the backends of `train` that this plugin offers."""
 
 
 @hookspec

@@ -14,14 +14,15 @@ from rlvr_harness import hookspecs
 from rlvr_harness.contracts import Importer, Metric, ReportSection, Sampler, SamplerFamily, Task, Trainer, Verifier
 from rlvr_harness.errors import PluginError, UnknownName
 from rlvr_harness.sandbox_contracts import Sandbox
+from rlvr_harness.training_contracts import TrainingBackend
 
 GROUP = hookspecs.PROJECT
-KINDS: Mapping[str, type] = {
+KINDS: Mapping[str, type | tuple[type, ...]] = {
     "task": Task,
     "verifier": Verifier,
     "sampler": Sampler,
     "sandbox": Sandbox,
-    "trainer": Trainer,
+    "trainer": (TrainingBackend, Trainer),
     "metric": Metric,
     "report_section": ReportSection,
     "importer": Importer,
@@ -199,8 +200,17 @@ def _call(implementation: Any, hook_name: str) -> Iterable[Any]:
 
 def _check_offer(kind: str, contract: Any, thing: Any, plugin: str) -> None:
     if not isinstance(thing, contract):
-        promised = {name for name in (*contract.__annotations__, *vars(contract)) if not name.startswith("_")}
-        wanted = sorted(name for name in promised if not hasattr(thing, name))
+        wanted = min((_wanted(one, thing) for one in _contracts(contract)), key=len)
         raise PluginError(f"plugin '{plugin}' offers a {kind} without {', '.join(wanted)}: {thing!r}")
     if not isinstance(thing.name, str) or not thing.name:
         raise PluginError(f"plugin '{plugin}' offers a {kind} with no name: {thing!r}")
+
+
+def _contracts(contract: Any) -> tuple[Any, ...]:
+    return contract if isinstance(contract, tuple) else (contract,)
+
+
+def _wanted(contract: Any, thing: Any) -> list[str]:
+    """What the contract promises and the object lacks."""
+    promised = {name for name in (*contract.__annotations__, *vars(contract)) if not name.startswith("_")}
+    return sorted(name for name in promised if not hasattr(thing, name))

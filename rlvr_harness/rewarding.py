@@ -20,7 +20,7 @@ def export(tasks: Sequence[str], framework: str, path: Path, base: str | None, o
     """Writes the reward file of a framework; `options`: sandbox, sandbox_level, workers, include_path, data_dir."""
     if framework not in FUNCTIONS:
         raise UsageError(f"no reward format '{framework}'; there are: {', '.join(FUNCTIONS)}")
-    spec = _spec(load_plugins(), tasks, base, options)
+    spec = choose_reward(load_plugins(), tasks, base, options)
     write_whole(path, reward_file(framework, spec, version("rlvr-harness")))
     return path
 
@@ -34,7 +34,7 @@ def serve(
     host, port, token = address
     check_address(host, token)
     registry = load_plugins()
-    rewards = open_rewards(_spec(registry, tasks, base, options), registry)
+    rewards = open_rewards(choose_reward(registry, tasks, base, options), registry)
     application = RewardServer(rewards, token, ServerLimits(queue=queue)).application()
 
     async def tell(_: web.Application) -> None:
@@ -63,7 +63,8 @@ def special_tokens(base: str | None) -> tuple[str, ...]:
     return tuple(sorted(set(tokenizer.all_special_tokens)))
 
 
-def _spec(registry: Registry, tasks: Sequence[str], base: str | None, options: Mapping[str, Any]) -> RewardSpec:
+def choose_reward(registry: Registry, tasks: Sequence[str], base: str | None, options: Mapping[str, Any]) -> RewardSpec:
+    """The verifiers of the tasks; `options`: sandbox, sandbox_level, workers, include_path, data_dir."""
     given = {name: options.get(name) for name in ("include_path", "data_dir")}
     paths = {name: str(path.resolve()) if path else None for name, path in given.items()}
     choice = RewardSpec(

@@ -7,13 +7,42 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from rlvr_harness.contracts import LoadedTask
+from rlvr_harness.requests import PromptRequest
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRequest:
+    """How a task is asked for training problems.
+
+    `prompts`: as for evaluation. `count`: how many are wanted, None for all there are, or as many as the task that
+    can make any number thinks enough; a task that has fewer gives those. `seed` decides which.
+    """
+
+    prompts: PromptRequest
+    count: int | None = None
+    seed: int = 0
+
+
+@runtime_checkable
+class TrainableTask(Protocol):
+    """A task that has problems to train on, apart from those it evaluates with."""
+
+    @property
+    def training_source(self) -> str:
+        """Where the training problems come from, in a few words; empty where there are none after all."""
+
+    def load_training(self, request: TrainingRequest) -> LoadedTask:
+        """Training problems that the task's own verifier judges. Raises TaskError where the data cannot be had."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
     """Training problems as rendered for a backend: `path` is JSONL, one row a problem.
 
     Each row has `input` (a prompt, or a list of chat messages where `is_chat`) and `label`
-    (`rewards.labels.label_of`). `digest` is the sha256 of the file.
+    (`rewards.labels.label_of`); for `sft` also `completion`, a right answer. `digest` is the sha256 of the file.
+    `stop`: strings that end a completion in an evaluation with these prompts; a backend cuts at those it can.
     """
 
     path: Path
@@ -21,14 +50,15 @@ class TrainingData:
     digest: str
     is_chat: bool = False
     tasks: tuple[str, ...] = ()
+    stop: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingSpec:
     """What is to be trained; every number means the same for every backend.
 
-    `steps`: optimiser steps, each on `prompts_per_step` x `samples_per_prompt` rollouts. `kl`: coefficient of the KL
-    term against the base, 0 for none (then no reference model is held). `clip_low`, `clip_high`: of the policy ratio; None:
+    `steps`: optimiser steps, on `prompts_per_step` x `samples_per_prompt` rollouts each. `kl`: weight of the KL term
+    against the base, 0 for none (then no reference model is held). `clip_low`, `clip_high`: of the policy ratio; None:
     the algorithm's own. `lora_rank` 0 trains all weights. `python`: the interpreter of the backend's own environment.
     `options` are the backend's own, under its own names.
     """
@@ -60,7 +90,8 @@ class TrainingPlan:
     """What will be run. `command` and `environment` (what is added to the caller's) start the process in `folder`.
 
     `missing`: what this machine lacks for it, one line each with the way out; nothing starts unless it is empty.
-    `notes`: what a user should know; `config`: all settings in words of the backend, for the record.
+    `notes`: what a user should know; `config`: all settings in words of the backend, as JSON can hold them. Before the
+    process starts, the plan is written to OUTPUT/train.json, where the process may read it: `["plan"]["config"]`.
     """
 
     command: tuple[str, ...]

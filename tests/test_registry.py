@@ -47,6 +47,7 @@ def test_our_own_plugins_offer_what_they_promise():
         "ray",
         "reasoning_gym",
         "replay",
+        "trl",
         "vision",
         "vllm",
     ]

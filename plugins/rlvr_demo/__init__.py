@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from rlvr_demo.countdown_task import CountdownTask
 from rlvr_demo.train import DemoTrainer
 from rlvr_demo.verifier import CountdownVerifier
-from rlvr_harness import Task, hookimpl, packaged_task
+from rlvr_harness import Task, hookimpl
 
 
 @hookimpl
 def provide_tasks() -> list[Task]:
     """The task `countdown`."""
-    return [packaged_task("countdown")]
+    return [CountdownTask()]
 
 
 @hookimpl

@@ -15,11 +15,13 @@ from rlvr_harness.options import FOLDER, INCLUDE, LEVEL, METRIC, SANDBOX, THRESH
 @click.command("ls")
 @click.argument(
     "kind",
-    type=click.Choice(["tasks", "verifiers", "samplers", "sandboxes", "importers", "plugins", "presets", "prompts"]),
+    type=click.Choice(
+        ["tasks", "verifiers", "samplers", "sandboxes", "importers", "trainers", "plugins", "presets", "prompts"]
+    ),
 )
 @WITHOUT
 def ls_command(kind: str, without: str) -> None:
-    """List what is there: tasks, verifiers, samplers, sandboxes, importers, plugins, presets or prompts."""
+    """List what is there: tasks, verifiers, samplers, sandboxes, importers, trainers, plugins, presets or prompts."""
     from rlvr_harness import listing
 
     for line in listing.lines(kind, names(without)):
