@@ -41,6 +41,7 @@ LAYERS = (
         *{"checkpoints", "end_tokens", "marks", "executor_contracts", "verifier_workers"},
         *{"sampler_contracts", "pictures"},
         *{"exchange_contracts", "training_contracts", "training_tasks", "contamination"},
+        *{"training_environments"},
         *{"scoring_contracts", "given_pairs", "pair_tokens"},
         *{"picture_checkpoints", "checkpoint_folders"},
     },

@@ -44,10 +44,12 @@ def test_our_own_plugins_offer_what_they_promise():
         "lm_eval",
         "math",
         "openai",
+        "openrlhf",
         "ray",
         "reasoning_gym",
         "replay",
         "trl",
+        "verl",
         "vision",
         "vllm",
     ]

@@ -242,13 +242,24 @@ def test_nothing_that_a_framework_sends_makes_a_reward_raise(spec):
 
 def test_counts_of_each_process_are_kept_where_asked(spec, countdown, tmp_path, monkeypatch):
     _, labels, texts, _ = countdown
-    monkeypatch.setenv(COUNTS_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(COUNTS_VARIABLE, str(tmp_path / "counts"))
     caller = Caller(spec.as_data())
     caller.values([*texts, "x"], [*labels, "junk"])
     caller.close()
-    kept = json.loads((tmp_path / f"{os.getpid()}.json").read_text())
+    (path,) = (tmp_path / "counts").glob(f"*-{os.getpid()}.json")
+    kept = json.loads(path.read_text())
     assert kept["tasks"] == {"countdown": {"right": 6, "wrong": 6, "void": 0}}
     assert list(kept["labels"].values()) == [1]
+
+
+def test_counts_that_cannot_be_kept_take_no_reward_away(spec, countdown, tmp_path, monkeypatch, caplog):
+    _, labels, texts, _ = countdown
+    (tmp_path / "counts").write_text("in the way")
+    monkeypatch.setenv(COUNTS_VARIABLE, str(tmp_path / "counts"))
+    caller = Caller(spec.as_data())
+    assert caller.values(texts[:2], labels[:2]) == [1.0, 0.0]
+    caller.close()
+    assert "cannot be kept" in caplog.text
 
 
 def test_a_file_exported_by_the_command_line_works_in_another_process(countdown, tmp_path, capsys):

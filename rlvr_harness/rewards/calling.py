@@ -6,6 +6,7 @@ import atexit
 import json
 import logging
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,10 +17,10 @@ from rlvr_harness.errors import first_line
 from rlvr_harness.records import Verdict
 from rlvr_harness.rewards.opening import Rewards, RewardSpec, open_rewards, spec_from_data
 from rlvr_harness.rewards.reward import reward_of
+from rlvr_harness.training_environments import REWARD_COUNTS_VARIABLE
 
 _LOG = logging.getLogger(__name__)
-COUNTS_VARIABLE = "RLVR_HARNESS_REWARD_COUNTS"
-"""Environment variable: a folder where each process that gives rewards keeps its counts of verdicts."""
+COUNTS_VARIABLE = REWARD_COUNTS_VARIABLE
 _COUNTS_S = 2.0
 
 
@@ -76,10 +77,14 @@ class Caller:
         self._written = time.monotonic()
         counts = {task: dict(reward.counts()) for task, reward in rewards.by_task.items()}
         faults = dict(rewards.void.most_common(10))
-        path = Path(folder) / f"{self._process}.json"
+        path = Path(folder) / f"{socket.gethostname()}-{self._process}.json"
         partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps({"tasks": counts, "labels": faults}), encoding="utf-8")
-        partial.replace(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_text(json.dumps({"tasks": counts, "labels": faults}), encoding="utf-8")
+            partial.replace(path)
+        except OSError as error:  # counts that cannot be kept are no reason to give no reward
+            _LOG.warning("counts of rewards cannot be kept in %s: %s", folder, error.strerror)
 
 
 def openrlhf_function(spec: Mapping[str, Any]) -> Callable[..., dict[str, Any]]:
