@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from rlvr_harness.assembling import _tally
+from rlvr_harness.assembling import Named, _tally
 from rlvr_harness.metrics.curve import StagePath
 from rlvr_harness.records import FinishReason, Outcome, Problem, Sample, Tally, Verdict, VerdictCount
 from rlvr_harness.run_reader import count_verdicts
@@ -99,7 +99,7 @@ def test_a_stored_sequential_run_is_measured_up_to_its_last_stage(folder):
     prompted = SimpleNamespace(problems=problems)
     task = SimpleNamespace(name="t", prompted=prompted, verifier=SimpleNamespace(name="v"), plan=plan)
     prepared = SimpleNamespace(spec=SimpleNamespace(models={"model": "m"}, seed=0))
-    tallied = _tally(prepared, task, folder, "model")
+    tallied = _tally(prepared, task, folder, Named("model", "m"))
     assert tallied.even == [Tally("a", 2, 2), Tally("b", 1, 0), Tally("c", 2, 1)]
     entry = measure_task(TaskTallies("t", [tallied.model], k=8))
     found = entry["models"]["model"]
