@@ -12,12 +12,12 @@ from typing import Any, Literal
 import numpy as np
 
 from rlvr_harness.errors import RunFolderError
-from rlvr_harness.marks import Mark, agreed, read_marks
-from rlvr_harness.metrics.chain_of_thought import ChainMarks, cot_pass_at_k
+from rlvr_harness.marks import Judgement, Mark, agreed, read_marks
+from rlvr_harness.metrics.chain_of_thought import ChainMarks, ChainRate, chain_rate, cot_pass_at_k
 from rlvr_harness.metrics.curve import ProblemCounts
 from rlvr_harness.metrics.intervals import problem_weights
 from rlvr_harness.metrics.pass_at_k import curve_ks
-from rlvr_harness.records import Measurement, Outcome
+from rlvr_harness.records import Outcome
 from rlvr_harness.run_reader import read_problems, read_verdicts
 from rlvr_harness.scored_samples import Record, even_samples
 
@@ -147,43 +147,43 @@ def queue_rows(items: Sequence[QueueItem]) -> list[dict[str, Any]]:
 
 
 @dataclass(frozen=True)
-class ChainRate:
-    """What marks on a random sample of right answers say: `marked` of `queued` judged, `unsure` of those undecided."""
+class ChainMarksFound:
+    """What marks on a random sample of right answers say: `marked` of `queued` judged, `unsure` of those undecided.
+
+    `rate`: share of right answers whose chain of thought is right too, by `metrics.chain_of_thought.chain_rate`.
+    """
 
     queued: int
     marked: int
     right: int
     unsure: int
-
-    @property
-    def rate(self) -> Measurement | None:
-        """Share of right answers whose chain of thought is right too, with Wilson's interval; unsure ones left out."""
-        return wilson(self.right, self.marked - self.unsure)
+    rate: ChainRate | None
 
     def as_data(self) -> dict[str, Any]:
         """For results.json."""
-        found = self.rate
-        rate = {name: None if found is None else getattr(found, name) for name in ("value", "low", "high")}
+        rate = {name: getattr(self.rate, name, None) for name in ("value", "low", "high")}
         return {**asdict(self), "rate": rate}
 
 
-def wilson(successes: int, trials: int) -> Measurement | None:
-    """Share of successes with Wilson's 95 % score interval (Wilson 1927, JASA 22); None without trials."""
-    if trials == 0:
-        return None
-    z = 1.959963984540054
-    share, square = successes / trials, z * z / trials
-    centre = (share + square / 2) / (1 + square)
-    half = z / (1 + square) * (share * (1 - share) / trials + square / (4 * trials)) ** 0.5
-    return Measurement(share, max(0.0, centre - half), min(1.0, centre + half))
-
-
-def chain_rate(queue: Iterable[QueueItem], marks: Sequence[Mark]) -> ChainRate:
-    """The rate over the queue's random right answers; one judgement per sample, as most of its judges say."""
+def count_marks(queue: Iterable[QueueItem], marks: Sequence[Mark]) -> ChainMarksFound:
+    """Of the queue's random right answers; one judgement per sample, as most of its judges say."""
     judgements = agreed(marks)
     samples = list(dict.fromkeys(item.sample for item in queue if item.why == "random right"))
-    given = [judgements[sample] for sample in samples if sample in judgements]
-    return ChainRate(len(samples), len(given), given.count("right"), given.count("unsure"))
+    given = {sample: judgements[sample] for sample in samples if sample in judgements}
+    votes: dict[str, list[Judgement]] = {}
+    for (_, _, problem_id, _), judgement in given.items():
+        if judgement != "unsure":
+            votes.setdefault(problem_id, []).append(judgement)
+    found = list(given.values())
+    rate = chain_rate(_chain_marks(votes.values()))
+    return ChainMarksFound(len(samples), len(given), found.count("right"), found.count("unsure"), rate)
+
+
+def _chain_marks(votes: Iterable[Sequence[Judgement]]) -> ChainMarks:
+    """Votes of each problem, counted."""
+    counted = [(len(of_problem), of_problem.count("right")) for of_problem in votes]
+    marked, right = np.array(counted, dtype=np.int64).reshape(-1, 2).T
+    return ChainMarks(marked, right)
 
 
 def audit_results(folder: Path, task: str, record: Record) -> dict[str, dict[str, Any]]:
@@ -193,7 +193,7 @@ def audit_results(folder: Path, task: str, record: Record) -> dict[str, dict[str
     found = {}
     for role in dict.fromkeys(mark.model for mark in marks):
         own = [mark for mark in marks if mark.model == role]
-        rate = chain_rate([item for item in queue if item.model == role], own)
+        rate = count_marks([item for item in queue if item.model == role], own)
         random = {item.sample for item in queue if item.why == "random right"}
         curve = _chain_pass_at_k(folder, task, role, record, own, random)
         found[role] = {**rate.as_data(), "judges": sorted({mark.by for mark in own}), "pass_at_k": curve}
@@ -213,18 +213,11 @@ def _chain_pass_at_k(
     right = {i: {(task, role, i, index) for index in judged.right[i]} for i, n in judged.n.items() if n}
     whole = all(sample in judgements for samples in right.values() for sample in samples)
     counted = [[judgements[s] for s in right[i] if s in judgements and (whole or s in random)] for i in right]
-    n, c, marked, held = (
-        np.array(column, dtype=np.int64)
-        for column in (
-            [judged.n[i] for i in right],
-            [len(samples) for samples in right.values()],
-            [len(votes) for votes in counted],
-            [votes.count("right") for votes in counted],
-        )
-    )
+    n = np.array([judged.n[i] for i in right], dtype=np.int64)
+    c = np.array([len(samples) for samples in right.values()], dtype=np.int64)
     ks = curve_ks(int(n.min(initial=n.max(initial=0))))
     weights = problem_weights(len(right), int(record["spec"]["seed"]))
-    points = cot_pass_at_k(ProblemCounts(tuple(right), n, c), ChainMarks(marked, held), ks, weights)
+    points = cot_pass_at_k(ProblemCounts(tuple(right), n, c), _chain_marks(counted), ks, weights)
     return {str(k): asdict(point) for k, point in points.items()} or None
 
 
@@ -239,7 +232,7 @@ def status_lines(folder: Path, record: Record) -> list[str]:
         for role in record["models"]:
             own = [item for item in queue if (item.task, item.model) == (task, role)]
             samples = {item.sample for item in own}
-            found = chain_rate(own, marks)
+            found = count_marks(own, marks)
             lines.append(
                 f"{role} on {task}: {len(samples & marked):,} of {len(samples):,} queued chains marked; "
                 f"{_rate_text(found)}"
@@ -248,9 +241,9 @@ def status_lines(folder: Path, record: Record) -> list[str]:
     return lines
 
 
-def _rate_text(found: ChainRate) -> str:
+def _rate_text(found: ChainMarksFound) -> str:
     rate = found.rate
-    if rate is None or rate.low is None or rate.high is None:
+    if rate is None:
         return f"no rate yet, none of {found.queued:,} random right answers is decided"
     unsure = f", {found.unsure:,} unsure left out" if found.unsure else ""
     return (

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from rlvr_harness.auditing import QueueItem, build_queue, chain_rate, read_queue, wilson
+from rlvr_harness.auditing import QueueItem, build_queue, count_marks, read_queue
 from rlvr_harness.auditing_by_model import judge_prompt, parse_verdict
 from rlvr_harness.marks import Mark, add_mark, read_marks
 from rlvr_harness.records import Outcome
@@ -98,30 +98,20 @@ def mark(item, judgement, by="ada"):
     return Mark(*item.sample, judgement, by, "2026-11-21T10:00:00+00:00")
 
 
-def test_wilsons_interval_is_that_of_the_formula():
-    found = wilson(8, 10)  # Wilson 1927 at z = 1.96: [0.4902, 0.9433]
-    assert (found.value, found.low, found.high) == (
-        0.8,
-        pytest.approx(0.4902, abs=1e-4),
-        pytest.approx(0.9433, abs=1e-4),
-    )
-    assert wilson(0, 5).low == 0.0 and wilson(5, 5).high == 1.0
-    assert wilson(0, 0) is None
-
-
 def test_the_rate_counts_only_the_random_sample_and_leaves_unsure_ones_out():
     queue = [QueueItem("t", "base", "p", index, "random right") for index in range(5)]
     queue += [QueueItem("t", "base", "q", 0, "hardest solved")]
     marks = [mark(queue[0], "right"), mark(queue[1], "right"), mark(queue[2], "wrong"), mark(queue[3], "unsure")]
     marks += [mark(queue[5], "wrong")]
-    found = chain_rate(queue, marks)
+    found = count_marks(queue, marks)
     assert (found.queued, found.marked, found.right, found.unsure) == (5, 4, 2, 1)
     assert found.rate.value == pytest.approx(2 / 3)
+    assert (found.rate.marked, found.rate.problems) == (3, 1)
 
 
 def test_judges_that_disagree_evenly_leave_a_sample_unsure():
     item = QueueItem("t", "base", "p", 0, "random right")
-    found = chain_rate([item], [mark(item, "right"), mark(item, "wrong", by="bob")])
+    found = count_marks([item], [mark(item, "right"), mark(item, "wrong", by="bob")])
     assert (found.marked, found.unsure, found.rate) == (1, 1, None)
 
 
@@ -272,7 +262,10 @@ def test_marks_of_people_give_the_status_and_survive_in_results(run_folder, cli)
         if item.why == "random right" and item.model == "base":
             add_mark(run_folder, mark(item, "right"))
     status, out, _ = cli("audit", run_folder, "--status")
-    assert "right chains behind right answers: 100.0% [34.2%, 100.0%] (2 of 2 decided)" in out
+    # Two agreeing marks are worth two trials on two problems, one trial on one: the low end is .025 ** (1 / trials).
+    problems = {item.problem_id for item in queue if item.why == "random right" and item.model == "base"}
+    low = 0.025 ** (1 / len(problems))
+    assert f"right chains behind right answers: 100.0% [{low:.1%}, 100.0%] (2 of 2 decided)" in out
     models = read_json(run_folder, "results.json")["tasks"][TASK]["models"]
     assert models["base"]["cot"]["judges"] == ["ada"] and "cot" not in models["model"]
     estimated = models["base"]["cot"]["pass_at_k"]["1"]

@@ -18,7 +18,6 @@ from rlvr_harness.metrics.guessing import (
     empirical_floor,
     match_foreign_golds,
     uniform_floor,
-    uniform_over,
 )
 from rlvr_harness.metrics.majority import maj_at_k_table, vote_draws
 
@@ -81,8 +80,8 @@ def test_votes_are_chances(kinds):
 
 
 def test_guessing_among_1000_answers_gives_12_percent_at_128_and_64_at_1024():
-    assert uniform_over(1000, 128) == pytest.approx(0.120, abs=5e-4)
-    assert uniform_over(1000, 1024) == pytest.approx(0.641, abs=5e-4)
+    assert uniform_floor([1 / 1000], [128])[0] == pytest.approx(0.120, abs=5e-4)
+    assert uniform_floor([1 / 1000], [1024])[0] == pytest.approx(0.641, abs=5e-4)
 
 
 def test_uniform_floor_is_the_mean_over_problems():

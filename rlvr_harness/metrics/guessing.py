@@ -28,11 +28,6 @@ def chance_in_k_draws(p: FloatArray | float, k: FloatArray | IntArray | int) -> 
         return np.asarray(-np.expm1(np.multiply(k, np.log1p(np.negative(p)))), dtype=np.float64)
 
 
-def uniform_over(answers: int, k: int) -> float:
-    """pass@k of uniform guesses over so many possible answers: 1 - (1 - 1/A)^k."""
-    return float(chance_in_k_draws(1 / answers, k))
-
-
 def uniform_floor(chances: Sequence[float] | FloatArray, ks: Sequence[int]) -> FloatArray:
     """pass@k of a guesser right on problem i with chance p_i in one draw: mean of 1 - (1 - p_i)^k, shape (K,)."""
     p = np.asarray(chances, dtype=np.float64)
