@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -47,7 +49,6 @@ class _Ready:
     spec: TrainingSpec
     problems: TrainingProblems
     data: TrainingData
-    plan: TrainingPlan
     record: Mapping[str, Any]
 
     @property
@@ -66,12 +67,12 @@ def train(wish: TrainingWish, dry_run: bool, quiet: bool, warn: Callable[[str], 
     """
     tell = warn or _to_stderr
     registry = load_plugins()
-    ready = _prepare(wish, registry)
+    ready, plan = _prepare(wish, registry)
     for line in (*ready.problems.notes, *(f"warning: {overlap.line()}" for overlap in ready.problems.overlaps)):
         tell(line)
-    yield from _plan_lines(ready)
-    if ready.plan.missing:
-        raise HarnessError(f"training with {wish.backend} cannot start here: " + "; ".join(ready.plan.missing))
+    yield from _plan_lines(ready, plan)
+    if plan.missing:
+        raise HarnessError(f"training with {wish.backend} cannot start here: " + "; ".join(plan.missing))
     if dry_run:
         return
     lock = FolderLock(wish.output)
@@ -92,9 +93,10 @@ def _run(
     else:
         if begun:
             tell(f"going on from step {last:,}")
-        _write(ready, wish, registry)
+        plan = _plan(ready, wish, registry, ready.folder)
+        write_record(ready.folder, ready.record, plan)  # last, so that it never names files that are not there
         follower = Follower(ready.folder, ready.spec.steps, stderr_or_none(quiet))
-        run_process(ready.plan, ready.folder, follower, ready.backend.progress)
+        run_process(plan, ready.folder, follower, ready.backend.progress)
     found = ready.checkpoints()
     if not found:
         raise HarnessError(f"training left no checkpoint in {ready.folder}; see {ready.folder / 'train.log'}")
@@ -107,18 +109,8 @@ def _run(
         )
 
 
-def _write(ready: _Ready, wish: TrainingWish, registry: Registry) -> None:
-    """Data, reward and record; the record last, so that it never names files that are not there."""
-    write_whole(ready.data.path, ready.problems.text())
-    if wish.algorithm != SUPERVISED:
-        paths = {"include_path": wish.choice.include_path, "data_dir": wish.choice.data_dir}
-        reward = choose_reward(registry, ready.problems.tasks, wish.choice.base, {**wish.judging, **paths})
-        text = reward_file(ready.backend.reward_format, reward, version("rlvr-harness"))
-        write_whole(ready.folder / "reward.py", text)
-    write_record(ready.folder, ready.record, ready.plan)
-
-
-def _prepare(wish: TrainingWish, registry: Registry) -> _Ready:
+def _prepare(wish: TrainingWish, registry: Registry) -> tuple[_Ready, TrainingPlan]:
+    """The training, and its plan as a trial elsewhere made it; nothing is written into its folder."""
     backend = find_backend(registry, wish.backend)
     if wish.algorithm not in backend.algorithms:
         known = ", ".join(backend.algorithms)
@@ -149,9 +141,34 @@ def _prepare(wish: TrainingWish, registry: Registry) -> _Ready:
             f"there are {data.rows:,} training problems, fewer than the {spec.prompts_per_step:,} of a step; "
             "lower --prompts_per_step"
         )
-    plan = backend.plan(spec, data, output / "reward.py")
     record = record_of((backend.name, wish.choice), spec, problems, data)
-    return _Ready(backend, spec, problems, data, plan, record)
+    ready = _Ready(backend, spec, problems, data, record)
+    with tempfile.TemporaryDirectory(prefix="rlvr-train-") as scratch:
+        plan = _moved(_plan(ready, wish, registry, Path(scratch)), scratch, str(output))
+    return ready, plan
+
+
+def _plan(ready: _Ready, wish: TrainingWish, registry: Registry, folder: Path) -> TrainingPlan:
+    """Writes data and reward into the folder, as a backend reads both to plan with, and the backend's plan for it."""
+    data = dataclasses.replace(ready.data, path=folder / ready.data.path.relative_to(ready.folder))
+    write_whole(data.path, ready.problems.text())
+    if wish.algorithm != SUPERVISED:
+        paths = {"include_path": wish.choice.include_path, "data_dir": wish.choice.data_dir}
+        reward = choose_reward(registry, ready.problems.tasks, wish.choice.base, {**wish.judging, **paths})
+        text = reward_file(ready.backend.reward_format, reward, version("rlvr-harness"))
+        write_whole(folder / "reward.py", text)
+    return ready.backend.plan(dataclasses.replace(ready.spec, output=folder), data, folder / "reward.py")
+
+
+def _moved(plan: TrainingPlan, source: str, target: str) -> TrainingPlan:
+    """The plan as it will be in the folder that it was not made in: what can be told before anything is written."""
+
+    def moved(words: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(word.replace(source, target) for word in words)
+
+    return dataclasses.replace(
+        plan, command=moved(plan.command), missing=moved(plan.missing), notes=moved(plan.notes), folder=None
+    )
 
 
 def find_backend(registry: Registry, name: str) -> TrainingBackend:
@@ -163,7 +180,7 @@ def find_backend(registry: Registry, name: str) -> TrainingBackend:
     return found
 
 
-def _plan_lines(ready: _Ready) -> Iterator[str]:
+def _plan_lines(ready: _Ready, plan: TrainingPlan) -> Iterator[str]:
     spec = ready.spec
     rollouts = spec.prompts_per_step * spec.samples_per_prompt
     per_step = f"{spec.prompts_per_step:,} traces" if spec.algorithm == SUPERVISED else f"{rollouts:,} rollouts"
@@ -171,9 +188,9 @@ def _plan_lines(ready: _Ready) -> Iterator[str]:
     yield f"data: {ready.data.rows:,} rows of {', '.join(ready.data.tasks)} (sha256 {ready.data.digest[:12]})"
     if spec.algorithm != SUPERVISED:
         yield f"prompts of up to {spec.max_prompt_toks:,} tokens, completions of up to {spec.max_gen_toks:,}"
-    yield from (f"note: {note}" for note in ready.plan.notes)
-    yield from (f"missing: {lack}" for lack in ready.plan.missing)
-    yield f"command: {' '.join(ready.plan.command)}"
+    yield from (f"note: {note}" for note in plan.notes)
+    yield from (f"missing: {lack}" for lack in plan.missing)
+    yield f"command: {' '.join(plan.command)}"
 
 
 def _end_lines(found: Sequence[Checkpoint]) -> Iterator[str]:

@@ -403,3 +403,15 @@ def test_ctrl_c_on_the_command_line_gives_130(tmp_path, fake_python):
             time.sleep(0.1)
         started.send_signal(signal.SIGINT)
         assert started.wait(60) == 130
+
+
+@pytest.mark.parametrize("backend", ["openrlhf", "verl"])
+def test_a_backend_whose_framework_is_not_here_is_planned_and_refused_without_a_trace(cli, tmp_path, backend):
+    small = ("--steps", 4, "--prompts_per_step", 4, "--samples_per_prompt", 2, "--save_steps", 2)
+    words = ("--backend", backend, "--base", "demo/base", "--tasks", "countdown", "--algorithm", "grpo", *small)
+    status, out, err = cli("train", *words, "-o", tmp_path / "run")
+    assert status == 1
+    assert f"missing: {backend} is not installed" in out
+    assert f"{tmp_path / 'run' / 'data'}/{'openrlhf.jsonl' if backend == 'openrlhf' else 'verl.parquet'}" in out
+    assert f"training with {backend} cannot start here" in err
+    assert not (tmp_path / "run").exists()
