@@ -14,14 +14,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, TextIO
 
+from rlvr_harness import training_guard
 from rlvr_harness.errors import HarnessError
 from rlvr_harness.rewards.calling import COUNTS_VARIABLE
 from rlvr_harness.training_contracts import TrainingPlan, TrainingProgress
 
 EVERY_S = 10.0
 """Pause between two lines of progress where stderr is no terminal."""
-PATIENCE_S = 20.0
-"""What a process group is given to end by itself after each signal."""
 KEPT_LINES = 30
 SHOWN = ("reward", "loss", "kl", "entropy", "void")
 """Numbers of the live line, where the backend tells them."""
@@ -73,25 +72,26 @@ class Follower:
 def run_process(
     plan: TrainingPlan, folder: Path, follower: Follower, read: Callable[[str], TrainingProgress | None]
 ) -> None:
-    """Runs the plan's command to its end. Raises HarnessError where it fails; whatever ends us ends its whole group."""
+    """Runs the plan's command to its end. Raises HarnessError where it fails; whatever ends us ends its whole group,
+
+    `training_guard` also where we are killed.
+    """
     counts = folder / "rewards"
     counts.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", **plan.environment, COUNTS_VARIABLE: str(counts.resolve())}
-    try:
-        process = subprocess.Popen(
-            plan.command,
-            cwd=plan.folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise HarnessError(f"training cannot be started: {plan.command[0]}: {error.strerror}; see --python") from error
+    process = subprocess.Popen(
+        [sys.executable, "-I", training_guard.__file__, *plan.command],
+        cwd=plan.folder,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    assert process.stdin is not None
     assert process.stdout is not None
     try:
-        with process.stdout:
+        with process.stdin, process.stdout:
             follower.follow(process.stdout, read)
         status = process.wait()
     finally:
@@ -110,7 +110,7 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
                 signum = signal.SIGKILL  # its leader is gone: workers left behind have nobody to tell
             os.killpg(process.pid, signum)
         with suppress(subprocess.TimeoutExpired):
-            process.wait(PATIENCE_S)
+            process.wait(training_guard.PATIENCE_S)
             if signum is signal.SIGKILL:
                 return
 

@@ -45,7 +45,7 @@ LAYERS = (
         *{"scoring_contracts", "given_pairs", "pair_tokens"},
         *{"picture_checkpoints", "checkpoint_folders"},
     },
-    {"records", "requests", "errors", "profiles", "boxes"},
+    {"records", "requests", "errors", "profiles", "boxes", "training_guard"},
 )
 HEAVY = (
     "torch",

@@ -346,6 +346,42 @@ def test_ctrl_c_ends_the_training_and_all_that_it_started(tmp_path):
     assert not alive(pids[0])
 
 
+def test_a_killed_train_takes_its_training_with_it(tmp_path):
+    child = "import os, time; print('child', os.getpid(), flush=True); time.sleep(600)"
+    silent = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {child!r}]); time.sleep(600)"
+    program = (
+        "import sys\nfrom pathlib import Path\n"
+        "from rlvr_harness.training_contracts import TrainingPlan\n"
+        "from rlvr_harness.training_process import Follower, run_process\n"
+        f"plan = TrainingPlan((sys.executable, '-c', {silent!r}))\n"
+        "folder = Path(sys.argv[1])\nrun_process(plan, folder, Follower(folder, 1, None), print)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program, tmp_path], stdout=subprocess.PIPE, text=True) as started:
+        pid = int(started.stdout.readline().split()[1])
+        assert alive(pid)
+        started.kill()
+        started.wait()
+    until = time.monotonic() + 60
+    while alive(pid) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not alive(pid)
+
+
+@pytest.mark.parametrize(
+    ("command", "fault"),
+    [
+        (("/nowhere/python",), "status 127: /nowhere/python: No such file or directory"),
+        ((sys.executable, "-c", "import sys; sys.exit('no memory')"), "status 1: no memory"),
+        ((sys.executable, "-c", "import os; print('here', flush=True); os.kill(os.getpid(), 15)"), "signal 15: here"),
+        ((sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"), "signal 9: it said nothing"),
+    ],
+    ids=["absent", "status", "terminated", "killed"],
+)
+def test_how_a_training_failed_is_told(tmp_path, command, fault):
+    with pytest.raises(HarnessError, match=fault):
+        run_process(TrainingPlan(command), tmp_path, Follower(tmp_path, 1, None), lambda line: None)
+
+
 def test_an_interpreter_that_is_not_there_is_named(tmp_path):
     with pytest.raises(HarnessError, match=r"cannot start here: .*nowhere does not run; name the interpreter"):
         done(wish(tmp_path / "o", Path("/nowhere")))
