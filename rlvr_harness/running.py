@@ -230,11 +230,11 @@ def _record_model(record: dict[str, Any], prepared: PreparedRun, role: str, mode
 def _record_use(record: dict[str, Any], role: str, model: OpenModel) -> None:
     """Adds what the model used to what earlier parts of the run did, and its notes to theirs, once each."""
     known = record["models"].setdefault(role, {})
-    if isinstance(model, MeteredModel):
+    if isinstance(model, MeteredModel) and (used := model.usage()):
         before = known.get("usage", {})
-        known["usage"] = before | {name: before.get(name, 0) + used for name, used in model.usage().items()}
-    if isinstance(model, NotedModel):
-        known["notes"] = list(dict.fromkeys([*known.get("notes", []), *model.law_notes()]))
+        known["usage"] = before | {name: before.get(name, 0) + count for name, count in used.items()}
+    if isinstance(model, NotedModel) and (notes := model.law_notes()):
+        known["notes"] = list(dict.fromkeys([*known.get("notes", []), *notes]))
 
 
 def _record_speed(record: dict[str, Any], task: str, role: str, speed: Speed) -> None:

@@ -46,7 +46,7 @@ class Crew:
     def __init__(self, seats: Seats, opening: Opening, restarts: int) -> None:
         """Begins to open the model in every actor."""
         self._seats, self._opening, self._restarts = seats, opening, restarts
-        self._unseated_since = time.monotonic()
+        self._unseated_since, self._given_up = time.monotonic(), 0
         self.members = [Member(number) for number in range(len(seats.samplers))]
         for member in self.members:
             self._start(member)
@@ -72,6 +72,24 @@ class Crew:
         import ray
 
         return [ray.get(call(member.actor)) for member in self.members]
+
+    @property
+    def deaths(self) -> int:
+        """Of all actors so far."""
+        return self._given_up + sum(member.deaths for member in self.members)
+
+    def living(self, call: Callable[[Any], Any]) -> list[Any]:
+        """What a quick call gives on each actor that is open and does not die over it."""
+        import ray
+
+        found = []
+        for member in self.members:
+            if member.opened is not None:
+                try:
+                    found.append(ray.get(call(member.actor)))
+                except ray.exceptions.RayActorError as error:
+                    _LOG.warning("sampler actor %d died at the end of its work: %s", member.number, last_line(error))
+        return found
 
     def results(self, timeout_s: float) -> Iterator[tuple[Member, Any]]:
         """What calls under way gave since, waiting that long for the first; `Lost` of an actor that died with one.
@@ -158,6 +176,7 @@ class Crew:
         left = self._restarts - member.deaths
         if left < 0:
             self.members.remove(member)
+            self._given_up += member.deaths
             if not self.members:
                 raise ModelError(
                     f"every sampler actor of the {self._opening.request.role} model died {member.deaths} times, the "

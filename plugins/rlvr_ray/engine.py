@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from rlvr_harness import (
+    MeteredModel,
     ModelError,
     ModelFacts,
     ModelRequest,
+    NotedModel,
     OpenModel,
     Sample,
     SampleRequest,
@@ -82,6 +84,14 @@ class Exchanged:
     waiting: int
 
 
+@dataclass(frozen=True)
+class Use:
+    """What a model counted since it was opened, and noted of its law; empty where it does neither."""
+
+    usage: Mapping[str, float]
+    notes: Sequence[str]
+
+
 class Engine:
     """A sampler actor. The driver calls one method at a time, except that it kills the actor to end it."""
 
@@ -139,6 +149,12 @@ class Engine:
         if self._feed is not None:
             self._feed.end()
             self._feed = None
+
+    def use(self) -> Use:
+        """What the model counted and noted until now."""
+        model: Any = self._opened()
+        usage = dict(model.usage()) if isinstance(model, MeteredModel) else {}
+        return Use(usage, tuple(model.law_notes()) if isinstance(model, NotedModel) else ())
 
     def _opened(self) -> OpenModel:
         assert self._model is not None, "open() comes first"

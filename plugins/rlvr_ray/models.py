@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rlvr_harness import ModelError, ModelFacts, Sample, SampleRequest, SamplingLaw, UnitSource, WorkSource, WorkUnit
 from rlvr_ray.crew import Crew, Lost, Member
-from rlvr_ray.engine import STOCK, Exchanged
+from rlvr_ray.engine import STOCK, Exchanged, Use
 
 GLANCE_S = 0.05
 """How soon an idle actor gets work that verdicts have settled meanwhile."""
@@ -29,6 +29,24 @@ class RemoteModel:
         """What fits beside the other engines of the same memory, in every actor."""
         tokens = max(1, round(tokens_per_row * self._crowding))
         return min(int(rows) for rows in self._crew.everywhere(lambda actor: actor.rows_per_unit.remote(tokens)))
+
+    def usage(self) -> Mapping[str, float]:
+        """The sum over the actors; what died with one is not in it."""
+        total: Counter[str] = Counter()
+        for use in self._uses():
+            total.update(use.usage)
+        return dict(total)
+
+    def law_notes(self) -> Sequence[str]:
+        """Those of all actors, once each."""
+        uses = self._uses()
+        notes = [note for use in uses for note in use.notes]
+        if self._crew.deaths and any(use.usage for use in uses):
+            notes.append(f"what was used counts without {self._crew.deaths} sampler actor(s) that died")
+        return list(dict.fromkeys(notes))
+
+    def _uses(self) -> list[Use]:
+        return self._crew.living(lambda actor: actor.use.remote())
 
     def close(self) -> None:
         """Ends the actors."""

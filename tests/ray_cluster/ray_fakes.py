@@ -36,6 +36,13 @@ class UnitsEngine:
     deaths: str = ""
     deadly: str = ""
     facts: ModelFacts = FACTS
+    given: int = 0
+
+    def usage(self):
+        return {"samples": self.given, "cost": self.given / 2}
+
+    def law_notes(self):
+        return ["texts are seeds"]
 
     def rows_per_unit(self, tokens_per_row):
         return tokens_per_row
@@ -47,7 +54,9 @@ class UnitsEngine:
             if request.problem.problem_id == self.deadly:
                 os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(0.01)
-        return [one for request in work for one in answers(request, self.role)]
+        found = [one for request in work for one in answers(request, self.role)]
+        self.given += len(found)
+        return found
 
     def close(self):
         pass

@@ -91,6 +91,7 @@ def test_every_sample_comes_once_from_two_actors(execution, streams):
     wanted = requests(40)
     assert drawn(model, wanted) == expected(wanted)
     assert drawn(model, wanted[:3]) == expected(wanted[:3])
+    assert (model.usage(), model.law_notes()) == ({"samples": 172, "cost": 86.0}, ["texts are seeds"])
     model.close()
 
 
@@ -104,6 +105,8 @@ def test_work_of_actors_that_die_is_done_again_and_each_death_is_told_once(execu
         "sampler actor ",
         "sampler actor ",
     ]
+    assert model.usage()["samples"] < 240
+    assert model.law_notes()[1] == "what was used counts without 2 sampler actor(s) that died"
     model.close()
 
 

@@ -122,7 +122,8 @@
     const along = { type: "line", x0: 0, y0: 0, x1: 10, y1: 10, line: { color: css("--muted"), width: 1, dash: "dot" }, layer: "below" };
     return {
       xaxis: x, yaxis: y, autosize: true, height: plot.kind === "cells" ? 460 : 400,
-      margin: { l: 46, r: 14, t: 34, b: 44 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+      margin: { l: 46, r: coarse ? 14 : 40, t: 34, b: 44 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+      modebar: { orientation: "v", bgcolor: "rgba(0,0,0,0)", color: css("--muted"), activecolor: css("--ink") },
       font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: css("--muted") },
       hovermode: plot.kind === "lines" ? "x" : "closest", hoverlabel: hover, dragmode: coarse ? false : "zoom",
       legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, font: { color: css("--ink") } },
