@@ -1,6 +1,8 @@
 """The `trl` backend on the embedded base: every algorithm takes steps; a stopped training ends as an unbroken one."""
 
+import contextlib
 import importlib.util
+import io
 import json
 import math
 import shutil
@@ -38,6 +40,20 @@ def trained(output, algorithm, settings=None, **choice):
     return told
 
 
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """Trainings run here, with the plan and the output of a process of their own: loading TRL takes half the time."""
+    from rlvr_trl import runner
+
+    def run(plan, folder, follower, read):
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said):
+            assert runner.main(list(plan.command[-1:])) == 0
+        follower.follow(io.BytesIO(said.getvalue().encode()), read)
+
+    monkeypatch.setattr("rlvr_harness.training.run_process", run)
+
+
 def progress(output):
     return [json.loads(line) for line in (output / "progress.jsonl").read_text().splitlines()]
 
@@ -46,6 +62,8 @@ def weights(output, step):
     return (output / "checkpoints" / f"checkpoint-{step}" / "model.safetensors").read_bytes()
 
 
+@pytest.mark.filterwarnings("ignore")  # of what TRL imports
+@pytest.mark.usefixtures("in_this_process")
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_an_algorithm_takes_steps_and_changes_the_weights(tmp_path, algorithm):
     assert trained(tmp_path, algorithm) == []
@@ -67,6 +85,8 @@ def test_a_stopped_training_goes_on_to_the_very_weights_of_one_that_was_not(tmp_
     assert not half_written.exists()
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.usefixtures("in_this_process")
 def test_a_checkpoint_brings_no_sampling_settings_and_the_tokenizer_of_its_base(tmp_path):
     from transformers import AutoTokenizer, GenerationConfig
 
@@ -80,6 +100,8 @@ def test_a_checkpoint_brings_no_sampling_settings_and_the_tokenizer_of_its_base(
     assert AutoTokenizer.from_pretrained(folder).get_vocab() == AutoTokenizer.from_pretrained(base).get_vocab()
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.usefixtures("in_this_process")
 def test_an_adapter_is_trained_alone_and_told_as_one(tmp_path):
     from rlvr_trl.backend import TrlBackend
 
