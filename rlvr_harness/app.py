@@ -14,7 +14,7 @@ from rlvr_harness import budgeting, provenance
 from rlvr_harness.assembling import results_of_counts
 from rlvr_harness.checking import agreement_lines, check_rows, read_labelled, write_jsonl
 from rlvr_harness.confining import confine
-from rlvr_harness.contracts import Importer, Verifier
+from rlvr_harness.contracts import Importer, ReportSection, Verifier
 from rlvr_harness.costing import DETECTABLE
 from rlvr_harness.errors import PluginError, RunFolderError, UsageError
 from rlvr_harness.estimating import Known, plan_lines
@@ -192,13 +192,15 @@ def _run_through(spec: RunSpec, folder: Path, earlier: Mapping[str, Any] | None,
     return Finished(folder, results)
 
 
-def plugin_sections(registry: Registry, reports: Sequence[Results]) -> list[dict[str, list[tuple[str, str]]]]:
-    """What report-section plugins have to say: per report, task -> (title, HTML) pairs."""
+def plugin_sections(
+    registry: Registry, reports: Sequence[Results], further: Sequence[ReportSection] = ()
+) -> list[dict[str, list[tuple[str, str]]]]:
+    """What report-section plugins, and `further` ones, have to say: per report, task -> (title, HTML) pairs."""
     sections: list[dict[str, list[tuple[str, str]]]] = []
     for results in reports:
         by_task: dict[str, list[tuple[str, str]]] = {}
         for task in results["tasks"]:
-            for section in registry.all("report_section"):
+            for section in (*registry.all("report_section"), *further):
                 try:
                     html = section.render_html(task, results)
                 except Exception as error:
@@ -211,12 +213,17 @@ def plugin_sections(registry: Registry, reports: Sequence[Results]) -> list[dict
     return sections
 
 
-def rebuild_report(folders: Sequence[Path], target: Path | None = None, without: Sequence[str] = ()) -> Path:
+def rebuild_report(
+    folders: Sequence[Path],
+    target: Path | None = None,
+    without: Sequence[str] = (),
+    further: Sequence[ReportSection] = (),
+) -> Path:
     """Writes report.html, report.md and figures anew; several folders go side by side into one report."""
     registry = load_plugins(without)
     results = [read_json(folder, "results.json") for folder in folders]
     where = target or folders[0]
-    write_reports(results, where, plugin_sections(registry, results))
+    write_reports(results, where, plugin_sections(registry, results, further))
     return where / "report.html"
 
 

@@ -139,12 +139,17 @@ def check_verifier_command(file: Path, **options: Any) -> None:
 @cli.command("report")
 @click.argument("folders", type=FOLDER, nargs=-1, required=True)
 @click.option("-o", "--output_path", type=FOLDER, help="where to write (default: the first folder)")
+@click.option("--published", type=FILE, help="YAML of a paper's numbers, to be set beside those measured")
 @WITHOUT
-def report_command(folders: Sequence[Path], output_path: Path | None, without: str) -> None:
+def report_command(folders: Sequence[Path], output_path: Path | None, published: Path | None, without: str) -> None:
     """Write report.html, report.md and figures anew; several run folders go side by side."""
     from rlvr_harness import app
+    from rlvr_harness.report.published import PublishedSection
 
-    click.echo(app.rebuild_report(folders, output_path, names(without)))
+    further = [PublishedSection.read(published)] if published else []
+    for line in (line for section in further for line in section.lines(folders)):
+        click.echo(line)
+    click.echo(app.rebuild_report(folders, output_path, names(without), further))
 
 
 for command in (
