@@ -11,6 +11,7 @@ import yaml
 
 import rlvr_vision
 from rlvr_harness import FinishReason, Outcome, Problem, PromptRequest, Sample, TaskError, packaged_task
+from rlvr_harness.profiles import find_profile
 from rlvr_harness.registry import load_plugins
 from rlvr_math.verifier import MathVerifier
 from rlvr_vision.mathvision import MathVisionVerifier
@@ -122,6 +123,17 @@ def test_prompts_of_the_free_form_tasks(name, bodies, made):
 )
 def test_prompts_of_multiple_choice_list_the_choices(name, number, body, made):
     assert load(name, made)[number].prompt == body + INSTRUCTION
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_problem_alone_can_be_worded_by_a_profile(name, made):
+    profile = find_profile("easyr1")
+    own, worded = (
+        packaged_task(name).load(PromptRequest(data_dir=made, profile=each)).problems
+        for each in (find_profile("boxed"), profile)
+    )
+    bare = [problem.prompt.removesuffix(INSTRUCTION) for problem in own]
+    assert [problem.prompt for problem in worded] == [f"{body}{profile.after}" for body in bare]
 
 
 @pytest.mark.parametrize("name", ["mathvista", "mathvision"])
