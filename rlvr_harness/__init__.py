@@ -1,5 +1,8 @@
 """rlvr-harness: large-k evaluation of RLVR checkpoints against their base. This is the whole public API."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from rlvr_harness.boxes import last_closed_box
 from rlvr_harness.checkpoints import CheckpointProfile, check_checkpoint, trusts_remote_code, weight_hash
 from rlvr_harness.contracts import (
@@ -52,6 +55,7 @@ from rlvr_harness.executor_contracts import (
 from rlvr_harness.hookspecs import hookimpl
 from rlvr_harness.lm_eval_bridge import generate_texts, lm_eval_model_names, open_lm, packaged_task, yaml_task
 from rlvr_harness.local_tokenizer import LocalTokenizer, about_tokens
+from rlvr_harness.logged_numbers import curve_rows, run_settings, summary_numbers
 from rlvr_harness.pair_tokens import text_ids
 from rlvr_harness.picture_checkpoints import PictureCheckpoint, opened_picture, sees_pictures
 from rlvr_harness.records import FinishReason, Measurement, Outcome, Problem, Sample, Tally, Verdict
@@ -103,7 +107,12 @@ from rlvr_harness.training_environments import (
 )
 from rlvr_harness.verifier_workers import LocalWorkers
 
+if TYPE_CHECKING:
+    from rlvr_harness.notebooks import LoadedRun, load_run
+
 __version__ = "0.1.0"
+_NOTEBOOKS = ("LoadedRun", "load_run")
+"""Loaded when asked for: they need numpy and pyarrow, which `--help` does without."""
 
 __all__ = [
     "AnswerVerifier",
@@ -124,6 +133,7 @@ __all__ = [
     "ImportRequest",
     "Importer",
     "Isolation",
+    "LoadedRun",
     "LoadedTask",
     "LocalTokenizer",
     "LocalWorkers",
@@ -192,6 +202,7 @@ __all__ = [
     "about_tokens",
     "as_ray_job",
     "check_checkpoint",
+    "curve_rows",
     "cut_at_stop",
     "declared_end_ids",
     "end_ids",
@@ -203,6 +214,7 @@ __all__ = [
     "lacking_packages",
     "last_closed_box",
     "lm_eval_model_names",
+    "load_run",
     "open_lm",
     "opened_picture",
     "packaged_task",
@@ -211,7 +223,9 @@ __all__ = [
     "reward_environment",
     "reward_fault",
     "run_script",
+    "run_settings",
     "sees_pictures",
+    "summary_numbers",
     "survey_environment",
     "text_ids",
     "trusts_remote_code",
@@ -219,3 +233,10 @@ __all__ = [
     "with_stop_tokens",
     "yaml_task",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The names of `_NOTEBOOKS`."""
+    if name in _NOTEBOOKS:
+        return getattr(import_module("rlvr_harness.notebooks"), name)
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -19,8 +19,6 @@ from rlvr_harness.costing import DETECTABLE
 from rlvr_harness.errors import PluginError, RunFolderError, UsageError
 from rlvr_harness.estimating import Known, plan_lines
 from rlvr_harness.exchange_contracts import SampleImporter
-from rlvr_harness.exporters import EXPORTERS
-from rlvr_harness.exporting import Export, sequential_warning
 from rlvr_harness.foreign_files import ImportChoice, find_importer
 from rlvr_harness.foreign_metric import NO_CHOICE, MetricChoice
 from rlvr_harness.import_results import import_samples
@@ -146,6 +144,8 @@ def default_folder(spec: RunSpec) -> Path:
 
 def _earlier_spec(folder: Path, earlier: Mapping[str, Any], machines: Mapping[str, Any] = NO_MACHINES) -> RunSpec:
     """The spec of the folder's run; `machines`: options on where the work is done, put in place of those it had."""
+    if "spec" not in earlier and "imported" not in earlier:
+        raise RunFolderError(f"{folder}/run.json is damaged: it holds no 'spec'; restore it from a copy")
     if "spec" not in earlier:
         raise RunFolderError(
             f"{folder} holds imported counts, to which no samples can be added; choose another folder with -o"
@@ -225,14 +225,6 @@ def rebuild_report(
     where = target or folders[0]
     write_reports(results, where, plugin_sections(registry, results, further))
     return where / "report.html"
-
-
-def export(folder: Path, form: str, target: Path, datasets: Sequence[str]) -> Iterator[Path]:
-    """Writes the results of a run folder in another program's form; `datasets` are TASK=HUB_ID items."""
-    what = Export.of(folder, target, _named("--dataset", datasets))
-    if form == "csv" and (warning := sequential_warning(what)):
-        print(f"warning: {warning}", file=sys.stderr)
-    yield from EXPORTERS[form](what)
 
 
 def demo(k: int, limit: int | None, output_path: Path, threads: int | None, quiet: bool) -> tuple[list[Finished], Path]:

@@ -18,12 +18,13 @@ from rlvr_harness.commands.demo import demo_group
 from rlvr_harness.commands.exchange import export_command, import_command
 from rlvr_harness.commands.leaderboard import leaderboard_command
 from rlvr_harness.commands.looking import doctor_command, ls_command, validate_command
-from rlvr_harness.commands.printing import names, show
+from rlvr_harness.commands.printing import VERSION_HELP, names, print_versions, show
 from rlvr_harness.commands.reward import reward_group
 from rlvr_harness.commands.sweeping import sweep_command
 from rlvr_harness.commands.texts import entropy_command, ppl_command
 from rlvr_harness.commands.training import train_command
 from rlvr_harness.commands.viewing import view_command
+from rlvr_harness.commands.wrong_usage import line_of
 from rlvr_harness.errors import HarnessError
 from rlvr_harness.options import (
     CONTEXT,
@@ -47,7 +48,7 @@ from rlvr_harness.stopping import Stopped, Stopping
 
 
 @click.group(cls=Commands, context_settings=CONTEXT)
-@click.version_option(package_name="rlvr-harness", prog_name="rlvr-harness")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=print_versions, help=VERSION_HELP)
 def cli() -> None:
     """Compare an RLVR checkpoint with its base: large-k pass@k, verified, with error bars."""
 
@@ -184,7 +185,7 @@ def _status(arguments: Sequence[str] | None, stopping: Stopping) -> int:
     try:
         status = cli.main(args=arguments, prog_name="rlvr-harness", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        click.echo(f"error: {line_of(error)}", err=True)
         return error.exit_code
     except (click.Abort, Stopped):
         return stopping.status

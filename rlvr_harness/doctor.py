@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
-from collections.abc import Callable, Iterator
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import MappingProxyType
 
 from rlvr_harness import demo_models, provenance
 from rlvr_harness.errors import HarnessError
@@ -14,12 +20,25 @@ from rlvr_harness.registry import load_plugins
 LOW_DISK_GB = 5.0
 LOW_MEMORY_GB = 4.0
 FULL_ISOLATION = 3
+HUB_WAIT_S = 3.0
+"""A hub that answers at all answers in a fraction of it; looking up its name may otherwise take half a minute."""
+OPTIONAL: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "vllm": ("vllm", "`--sampler vllm` samples many times faster than hf on a GPU"),
+        "ray": ("ray", "`--executor ray` needs it, to sample on many machines"),
+        "trl": ("trl", "`train --backend trl` and `demo train` need it"),
+        "docker": ("docker", "`--sandbox docker` needs it, and a container engine"),
+        "reasoning_gym": ("reasoning-gym", "tasks reasoning_gym:NAME need it"),
+    }
+)
+"""Module -> the extra that installs it, and what needs it."""
 
 
 def lines() -> Iterator[str]:
     """Checks this machine."""
-    for check in (_python, _torch, _memory, _disk, _plugins, _demo, _trl):
+    for check in (_python, _torch, _memory, _disk, _cache, _hub, _plugins, _demo):
         yield check()
+    yield from (_optional(module) for module in OPTIONAL)
     yield from _sandboxes()
 
 
@@ -36,10 +55,13 @@ def _torch() -> str:
     import torch
 
     if torch.cuda.is_available():
-        names = ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
-        return _line(True, f"GPU: {names}")
-    mend = "models run on the CPU, fit for the demo and small models; for more install a CUDA build of torch"
-    return _line(False, f"GPU: torch {torch.__version__} sees none", mend)
+        found = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
+        return _line(True, f"GPU: {', '.join(f'{gpu.name} ({gpu.total_memory / 1e9:.0f} GB)' for gpu in found)}")
+    built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built for the CPU"
+    mend = "models run on the CPU, fit for the demo and small models; for more " + (
+        "check the driver with nvidia-smi" if torch.version.cuda else "install a CUDA build of torch"
+    )
+    return _line(False, f"GPU: torch {torch.__version__}, {built}, sees none", mend)
 
 
 def _memory() -> str:
@@ -56,6 +78,60 @@ def _disk() -> str:
     free = shutil.disk_usage(Path.cwd()).free / 1e9
     mend = "a million long completions take about 3 GB: write runs elsewhere with -o"
     return _line(free >= LOW_DISK_GB, f"disk: {free:.0f} GB free here", mend)
+
+
+def _cache() -> str:
+    """Where the hub's files are kept: a 7B checkpoint takes 15 GB there."""
+    from huggingface_hub.constants import HF_HOME
+
+    home = next(place for place in (Path(HF_HOME), *Path(HF_HOME).parents) if place.exists())
+    free = shutil.disk_usage(home).free / 1e9
+    mend = "checkpoints from the hub may not fit: free some, or set HF_HOME to another disk"
+    return _line(free >= LOW_DISK_GB, f"disk: {free:.0f} GB free for checkpoints and data sets in {HF_HOME}", mend)
+
+
+def _hub() -> str:
+    from huggingface_hub import constants
+
+    local = "models and data sets come from local folders (--model DIR, --data_dir DIR) and from what is cached"
+    if constants.HF_HUB_OFFLINE:
+        return _line(False, "hub: not asked, HF_HUB_OFFLINE is set", local)
+    fault = _unreachable(constants.ENDPOINT)
+    token = "with a token" if os.environ.get("HF_TOKEN") else "without a token, which gated models and data sets need"
+    if fault is None:
+        return _line(True, f"hub: {constants.ENDPOINT} answers, {token}")
+    return _line(False, f"hub: {constants.ENDPOINT} does not answer ({fault})", local)
+
+
+def _unreachable(url: str) -> str | None:
+    """Why no answer came within `HUB_WAIT_S`; None where one came, whatever it says."""
+    faults: list[str | None] = []
+
+    def ask() -> None:
+        request = urllib.request.Request(url, method="HEAD")
+        try:
+            urllib.request.urlopen(request, timeout=HUB_WAIT_S).close()
+            faults.append(None)
+        except urllib.error.HTTPError:
+            faults.append(None)
+        except (OSError, ValueError) as error:
+            faults.append(str(getattr(error, "reason", error)))
+
+    # A thread, because looking up a name heeds no time limit; a daemon, so that the process does not wait for it.
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(HUB_WAIT_S)
+    return faults[0] if faults else f"no answer in {HUB_WAIT_S:.0f} s"
+
+
+def _optional(module: str) -> str:
+    extra, use = OPTIONAL[module]
+    if importlib.util.find_spec(module) is None:
+        return _line(False, f"{extra}: absent", f'{use}; pip install "rlvr-harness[{extra}]"')
+    try:
+        return _line(True, f"{extra} {version(extra)}")
+    except PackageNotFoundError:
+        return _line(True, f"{extra}, of unknown version")
 
 
 def _plugins() -> str:
@@ -83,13 +159,6 @@ def _sandboxes() -> Iterator[str]:
 
 def _demo() -> str:
     return _checked("embedded models", lambda: demo_models.resolve_path("demo/base"))
-
-
-def _trl() -> str:
-    found = importlib.util.find_spec("trl") is not None
-    return _line(
-        found, f"TRL: {'installed' if found else 'absent'}", 'needed by `demo train`; pip install "rlvr-harness[trl]"'
-    )
 
 
 def _checked(what: str, check: Callable[[], object]) -> str:

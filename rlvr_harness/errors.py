@@ -13,6 +13,11 @@ HarnessError            something went wrong; exit 1
 A message names the thing, the fault and the way out, in one line.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class HarnessError(Exception):
     """Base of all errors shown to a user as one line; `exit_code` is the process's exit status."""
@@ -24,6 +29,12 @@ def first_line(error: BaseException) -> str:
     """The first line of an error's message, at most 300 characters, or its type where it says nothing."""
     text = str(error).strip()
     return text.splitlines()[0][:300] if text else type(error).__name__
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`; did you mean X?` where a known name is near, else an empty text."""
+    near = get_close_matches(name, sorted(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 class UsageError(HarnessError):

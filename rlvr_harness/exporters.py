@@ -11,6 +11,7 @@ from typing import Any
 
 from rlvr_harness.errors import HarnessError, TaskError, UsageError, first_line
 from rlvr_harness.exporting import Export, export_csv, export_lm_eval
+from rlvr_harness.logged_numbers import curve_rows, run_settings, summary_numbers
 from rlvr_harness.run_store import escape
 
 HUB_DATASET = re.compile(r"([\w.-]+/[\w.-]+)(?:@(?:([0-9a-f]{40})|.*))?")
@@ -115,11 +116,14 @@ def export_wandb(export: Export) -> Iterator[Path]:
     for role in export.roles:
         try:
             run = wandb.init(
-                project=PROJECT, name=_run_name(export, role), dir=str(export.target), config=_config(export)
+                project=PROJECT,
+                name=_run_name(export, role),
+                dir=str(export.target),
+                config=run_settings(export.results),
             )
-            for row in _rows(export, role):
+            for row in curve_rows(export.results, role):
                 run.log(row)
-            run.summary.update(_summary(export, role))
+            run.summary.update(summary_numbers(export.results, role))
             run.finish()
         except Exception as error:
             raise _failed("wandb", error, "WANDB_MODE=offline needs no network") from error
@@ -134,10 +138,10 @@ def export_trackio(export: Export) -> Iterator[Path]:
         raise _not_installed("trackio") from error
     for role in export.roles:
         try:
-            trackio.init(project=PROJECT, name=_run_name(export, role), config=_config(export))
-            for row in _rows(export, role):
+            trackio.init(project=PROJECT, name=_run_name(export, role), config=run_settings(export.results))
+            for row in curve_rows(export.results, role):
                 trackio.log(row)
-            trackio.log(_summary(export, role))
+            trackio.log(summary_numbers(export.results, role))
             trackio.finish()
         except Exception as error:
             raise _failed("trackio", error, "is TRACKIO_DIR writable?") from error
@@ -146,27 +150,6 @@ def export_trackio(export: Export) -> Iterator[Path]:
 
 def _run_name(export: Export, role: str) -> str:
     return f"{export.folder.name}-{role}"
-
-
-def _config(export: Export) -> dict[str, Any]:
-    run = export.results["run"]
-    return {key: run[key] for key in ("command", "created", "harness_version", "sampling", "title") if run.get(key)}
-
-
-def _rows(export: Export, role: str) -> Iterator[dict[str, Any]]:
-    """One row per task and k, so that a curve over k can be drawn."""
-    for task, entry in export.of_role(role):
-        for k, point in entry["pass_at_k"].items():
-            named = {f"{task}/pass_at_k_{name}": point[name] for name in ("low", "high") if point[name] is not None}
-            yield {f"{task}/k": int(k), f"{task}/pass_at_k": point["value"], **named}
-
-
-def _summary(export: Export, role: str) -> dict[str, Any]:
-    numbers: dict[str, Any] = {}
-    for task, entry in export.of_role(role):
-        numbers |= {f"{task}/pass@{k}": point["value"] for k, point in entry["pass_at_k"].items()}
-        numbers |= {f"{task}/{name}": entry[name] for name in ("samples", "right", "void", "truncated_share")}
-    return {name: value for name, value in numbers.items() if value is not None}
 
 
 def _not_installed(library: str) -> UsageError:
@@ -187,3 +170,12 @@ EXPORTERS: Mapping[str, Callable[[Export], Iterator[Path]]] = MappingProxyType(
     }
 )
 """What `export --format` takes; each yields what it wrote."""
+
+
+def export(what: Export, form: str) -> Iterator[Path]:
+    """Writes the results in another program's form; raises UsageError where the target cannot be a folder."""
+    try:
+        what.target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{what.target} cannot be a folder: {error.strerror}; choose another with -o") from error
+    yield from EXPORTERS[form](what)

@@ -25,6 +25,8 @@ LEVEL = click.option(
 )
 MACHINES = ("executor", "executor_args", "workers")
 """Options of a run that `resume` and `topup` take too: where the work is done is no part of what a run is."""
+NEEDLESS = ("--log_samples",)
+"""Flags of lm-eval that are taken and change nothing: every sample is stored anyhow."""
 LEAD = "difference in pass@k that the run should be able to show"
 CONTEXT = {"help_option_names": ["-h", "--help"], "token_normalize_func": lambda token: token.replace("-", "_")}
 SHORT = {"output_path": ("-o",), "limit": ("-L",), "tasks": ("-t",), "model_args": ("-a",), "device": ("--devices",)}
@@ -45,6 +47,8 @@ def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
     config = click.option(
         "--config", type=click.Path(path_type=Path), help="YAML file of these options; flags win over it"
     )
+    for flag in NEEDLESS:
+        command = click.option(flag, is_flag=True, expose_value=False, hidden=True)(command)
     return config(command)
 
 
@@ -71,11 +75,18 @@ def _settings(name: str, field: FieldInfo) -> dict[str, Any]:
     settings: dict[str, Any] = {"help": _help(field), "default": None}
     if kind is bool:
         return {**settings, "is_flag": True, "flag_value": True, "type": bool}
+    if name == "batch_size":
+        return {**settings, "type": _rows, "metavar": "N"}
     if name == "also":
         return {**settings, "multiple": True, "metavar": "NAME=PATH", "default": ()}
     if kind in (int, float):
         return {**settings, "type": kind}
     return {**settings, "type": str, "metavar": _metavar(name)}
+
+
+def _rows(text: str) -> int | None:
+    """The number, or None for lm-eval's `auto` and `auto:N`, which is what no number means here."""
+    return None if text.partition(":")[0] == "auto" else int(text)
 
 
 def _metavar(name: str) -> str:

@@ -95,6 +95,8 @@ class PreparedRun:
 def prepare(spec: RunSpec, registry: Registry, earlier: Mapping[str, Any] | None = None) -> PreparedRun:
     """Resolves and checks the spec. `earlier`: run.json of a run that goes on, whose decisions are kept."""
     sampler: Sampler = registry.get("sampler", spec.sampler)
+    if spec.sandbox != RunSpec.model_fields["sandbox"].default:
+        registry.get("sandbox", spec.sandbox)
     executor = find_executor(registry, spec.executor)
     own_threads = executor.threads(spec.executor_args)
     profile = find_profile(spec.prompt)
@@ -139,6 +141,8 @@ def find_task(
 
     `lm_eval:NAME` is lm-eval's task even where a plugin has one of that name.
     """
+    if include_path is not None and not include_path.is_dir():
+        raise UsageError(f"--include_path {include_path}: no such folder; give the one that holds the tasks' YAML")
     if name.startswith(PREFIX):
         return LmEvalTask(name, include_path, choice)
     if name not in registry.offered["task"] and (include_path is not None or is_lm_eval_name(name)):

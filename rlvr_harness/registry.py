@@ -27,6 +27,8 @@ KINDS: Mapping[str, type | tuple[type, ...]] = {
     "report_section": ReportSection,
     "importer": Importer,
 }
+MOST_NAMED = 20
+"""Names in one error; past it the command that lists them says more."""
 PLURALS = {kind: f"{kind}s" for kind in KINDS} | {"sandbox": "sandboxes"}
 
 
@@ -70,8 +72,10 @@ class Registry:
             return family.member(member)
         known = sorted(self.offered[kind])
         near = get_close_matches(name, known, n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known) or 'none'}"
-        raise UnknownName(f"no plugin offers a {kind} named '{name}'; {hint}")
+        there = f"there are: {', '.join(known) or 'none'}"
+        told = there if len(known) <= MOST_NAMED else f"`rlvr-harness ls {PLURALS[kind]}` lists them"
+        hint = f"did you mean {' or '.join(near)}?" if near else told
+        raise UnknownName(f"no plugin offers {'an' if kind[0] in 'aeiou' else 'a'} {kind} named '{name}'; {hint}")
 
     def offers_of(self, plugin: str) -> str:
         """What one plugin provides, as text: `tasks gsm8k, math500; verifiers math`."""

@@ -59,7 +59,9 @@ def special_tokens(base: str | None) -> tuple[str, ...]:
     try:
         tokenizer = AutoTokenizer.from_pretrained(resolve_path(base))
     except (OSError, ValueError) as error:
-        raise ModelError(f"--base {base}: its tokenizer cannot be read: {first_line(error)}") from error
+        raise ModelError(
+            f"--base {base}: its tokenizer cannot be read: {first_line(error)}; give a local folder"
+        ) from error
     return tuple(sorted(set(tokenizer.all_special_tokens)))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -41,6 +41,11 @@ from rlvr_harness.records import FinishReason, Outcome, Problem, Sample, Verdict
 
 TEXT_COLUMNS = ("problem_id", "index", "text", "finish_reason", "n_tokens")
 COUNTED_COLUMNS = ("problem_id", "index", "outcome", "answer")
+_OBJECTS: Mapping[str, tuple[str, ...]] = {
+    "run.json": ("spec", "tasks", "models", "status"),
+    "results.json": ("run", "tasks"),
+}
+"""What these files hold as objects, if at all: the least that every reader builds on."""
 _FOLDED_AT = 1 << 18
 """Counts of batches are added up when there are this many rows of them, which take some 20 MB."""
 
@@ -48,6 +53,8 @@ _FOLDED_AT = 1 << 18
 def read_json(folder: Path, name: str) -> dict[str, Any]:
     """A JSON file of a run folder; raises RunFolderError when it is missing, damaged or of a newer version."""
     path = folder / name
+    if folder.is_file():
+        raise RunFolderError(f"{folder} is a file; give the folder that `rlvr-harness run -o` wrote")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -58,6 +65,13 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
         raise RunFolderError(f"{path} is damaged: not a JSON object")
     if name == "run.json":
         check_schema(folder, content)
+    for part in _OBJECTS.get(name, ()):
+        if not isinstance(content.get(part, {}), dict):
+            raise RunFolderError(f"{path} is damaged: its '{part}' is not a JSON object; restore it from a copy")
+    if name == "results.json" and "tasks" not in content:
+        raise RunFolderError(
+            f"{path} is damaged: it holds no 'tasks'; `rlvr-harness resume {_quoted(folder)}` renews it"
+        )
     return content
 
 
@@ -85,6 +99,18 @@ def read_samples(folder: Path, task: str, model: str, skip: KeySet | None = None
             problem_id, index, seed, text, finish_reason, n_tokens, logprob_sum = row
             reason = FinishReason(finish_reason)
             yield Sample(task, model, problem_id, index, seed, text, reason, n_tokens, logprob_sum)
+
+
+def sample_batches(folder: Path, task: str, model: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """The samples of `read_samples`, in these of their columns, which begin with problem_id and index."""
+    yield from first_rows(folder, samples_folder(folder, task, model), columns)
+
+
+def verdict_batches(
+    folder: Path, of: tuple[str, str], verifier: str, columns: Sequence[str]
+) -> Iterator[pa.RecordBatch]:
+    """The verdicts of `read_verdicts` on task and model `of`, in these columns, which begin with KEY."""
+    yield from _settled_batches(folder, verdicts_folder(folder, *of, verifier), columns)
 
 
 def sample_keys(folder: Path, task: str, model: str) -> KeySet:

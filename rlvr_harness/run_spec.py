@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from rlvr_harness.errors import UsageError, first_line
+from rlvr_harness.errors import UsageError, first_line, nearest
 from rlvr_harness.foreign_metric import MetricChoice
+from rlvr_harness.lm_eval_words import GEN_KWARGS, hint_of, named_checkpoint
 from rlvr_harness.planning import Budget, parse_budget
 from rlvr_harness.requests import SandboxChoice, check_law
 
@@ -87,6 +88,7 @@ def parse_named(value: Any) -> Any:
 
 Pairs = Annotated[dict[str, Any], BeforeValidator(parse_pairs)]
 Names = Annotated[list[str], BeforeValidator(parse_list)]
+Loggers = Annotated[list[Literal["wandb", "trackio", "mlflow"]], BeforeValidator(parse_list)]
 Stages = Annotated[list[Annotated[int, Field(ge=1)]], BeforeValidator(parse_list), Field(min_length=1)]
 NamedPaths = Annotated[dict[str, str], BeforeValidator(parse_named)]
 Temperatures = Annotated[dict[str, Annotated[float, Field(ge=0, le=100)]], BeforeValidator(parse_named)]
@@ -168,6 +170,9 @@ class RunSpec(BaseModel):
     allow_pickle: bool = Field(False, description="load weights that are not safetensors (pickle can run code)")
     allow_unfair: bool = Field(False, description="compare models whose prompts, stop rules or precision differ")
     without: Names = Field(default_factory=list, description="plugins to leave out, comma-separated")
+    log: Loggers = Field(
+        default_factory=list, description="follow the run in wandb, trackio or mlflow (A,B for several)"
+    )
     output_path: Path | None = Field(None, description="run folder (default: runs/<model>-vs-<base>)")
 
     @model_validator(mode="after")
@@ -183,8 +188,9 @@ class RunSpec(BaseModel):
         if self.preset and self.tasks:
             raise ValueError("give --tasks or --preset, not both")
         known = {*SAMPLING_DEFAULTS, "max_gen_toks"}
-        if unknown := set(self.gen_kwargs) - known:
-            raise ValueError(f"gen_kwargs: unknown {', '.join(sorted(unknown))}; known are {', '.join(sorted(known))}")
+        if foreign := sorted(set(self.gen_kwargs) - known):
+            hint = hint_of(GEN_KWARGS, foreign[0])
+            raise ValueError(f"gen_kwargs: unknown {', '.join(foreign)}{hint}; known are {', '.join(sorted(known))}")
         check_law(self.gen_kwargs)
         return self
 
@@ -238,7 +244,7 @@ class RunSpec(BaseModel):
         return self.model_dump(mode="json")
 
 
-IDENTITY_FREE = frozenset({"output_path", "workers", "threads", "without", "executor", "executor_args"})
+IDENTITY_FREE = frozenset({"output_path", "workers", "threads", "without", "executor", "executor_args", "log"})
 """Options that may differ when a run folder is used again: they cannot change a sample or a verdict."""
 
 
@@ -249,6 +255,8 @@ def identity(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 def parse_spec(options: Mapping[str, Any], source: str = "options") -> RunSpec:
     """RunSpec of plain data; raises UsageError with one line per fault."""
+    if line := named_checkpoint(options.get("model_args")):
+        raise UsageError(f"{source}: {line}")
     try:
         return RunSpec.model_validate(dict(options))
     except ValidationError as error:
@@ -262,12 +270,14 @@ def _tells(item: Any) -> bool:
 
 
 def _fault(item: Any) -> str:
-    where = ".".join(str(part) for part in item["loc"])
+    where = str(item["loc"][0]) if item["loc"] else ""
     message = str(item["msg"]).removeprefix("Value error, ")
     if item["type"] == "missing":
         return f"--{where} is required"
     if item["type"] == "extra_forbidden":
-        return f"unknown option '{where}'"
+        return f"unknown option '{where}'{nearest(where, RunSpec.model_fields)}"
+    if len(item["loc"]) > 1:
+        message = f"'{item['input']}': {message[:1].lower()}{message[1:]}"
     return f"--{where}: {message}" if where else message
 
 
@@ -280,7 +290,9 @@ def read_spec_file(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UsageError(f"--config {path}: {error.strerror}") from error
     except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"--config {path} is not YAML: {first_line(error)}") from error
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1}" if mark else ""
+        raise UsageError(f"--config {path}{where} is not YAML: {first_line(error)}") from error
     if not isinstance(loaded, dict):
         raise UsageError(f"--config {path} holds no options (expected lines like `model: path`)")
     return {str(key).replace("-", "_"): value for key, value in loaded.items()}

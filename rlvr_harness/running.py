@@ -19,6 +19,7 @@ from rlvr_harness.contracts import OpenModel, StreamingModel
 from rlvr_harness.errors import RunFolderError
 from rlvr_harness.executing import LocalExecution
 from rlvr_harness.executor_contracts import Execution
+from rlvr_harness.observing import Observers
 from rlvr_harness.pipeline import Cell, Line, Speed
 from rlvr_harness.preparing import PreparedRun, PreparedTask, law_as_data
 from rlvr_harness.progress import Progress, stderr_unless
@@ -44,21 +45,21 @@ class Way:
 def run_stages(prepared: PreparedRun, folder: Path, earlier: Mapping[str, Any] | None, way: Way) -> Results:
     """Samples and verifies every model, then writes results.json; `earlier` is the run.json of an earlier part."""
     started = time.perf_counter()
-    hooks = prepared.registry.hooks
+    observers = Observers(prepared.registry.hooks)
     with prepared.start_execution() as execution, RunStore(folder) as store, _imports_left_to_rest():
         record = _start(prepared, store, earlier)
         record["execution"] = execution.as_data()
         store.write_run(record)
-        hooks.run_started(spec=prepared.spec.as_data(), run_dir=folder)
+        observers.tell("run_started", spec=prepared.spec.as_data(), run_dir=folder)
         with _shared(prepared, execution) as sharing:
             prepared = _sample(sharing, execution, store, record, way)
-        hooks.stage_finished(stage="sampling", run_dir=folder)
+        observers.tell("stage_finished", stage="sampling", run_dir=folder)
         results = assemble_results(prepared, folder, record)
         _finish_record(record, time.perf_counter() - started)
         store.write_run(record)
         results["run"]["timings"] = record["timings"]
         store.write_json("results.json", results)
-    hooks.run_finished(results=results, run_dir=folder)
+    observers.tell("run_finished", results=results, run_dir=folder)
     return results
 
 

@@ -2,6 +2,7 @@
 
 Keys of `metadata`: version, verifier, description, problem_id (field, or null for the row number), local_file (under
 --data_dir), local_each (instead of it a folder per problem: folder, file, fields as jinja templates), required_fields,
+question (jinja of the bare problem, for prompt profiles), answer_policies (those that the verifier reads; default: all),
 answer_space (number of equally likely guesses) or chance (field holding the chance of a random solver), chance_label,
 and for data that ships beside the YAML, revision.
 """
@@ -188,6 +189,12 @@ class TaskFile:
             return dict(config)
         if self.question is None:
             raise TaskError(f"task '{self.name}' has a prompt of its own kind; it cannot take --prompt {profile.name}")
+        policies = self._metadata.get("answer_policies") or [profile.answer_policy]
+        if profile.answer_policy not in policies:
+            raise TaskError(
+                f"task '{self.name}': its verifier looks for answers as {', '.join(policies)}, and --prompt {profile.name} "
+                f"asks for them as {profile.answer_policy}; take another prompt, see `ls prompts`"
+            )
         kwargs = {**(config.get("generation_kwargs") or {}), "until": list(profile.stop)}
         return {**config, "doc_to_text": profile.template(self.question), "generation_kwargs": kwargs}
 

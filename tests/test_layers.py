@@ -26,13 +26,25 @@ LAYERS = (
         *{"running", "pipeline", "judging", "keeping", "topping_up", "estimating", "probing"},
         *{"budgeting"},
         *{"assembling", "preparing", "reverifying", "checking", "leaderboard"},
-        *{"foreign_files", "importing", "import_results", "exporting", "exporters"},
+        *{"foreign_files", "importing", "import_results", "exporting", "exporters", "pushing"},
         *{"analyses", "auditing", "auditing_by_model", "scoring", "matching", "foreign_texts", "scored_samples"},
         *{"rewarding", "rewards"},
         *{"training", "training_problems", "training_process", "training_record"},
         *{"viewing"},
     },
-    {"registry", "hookspecs", "stages", "report", "options", "stopping", "comparing", "confining", "executing"},
+    {"notebooks"},
+    {
+        "registry",
+        "hookspecs",
+        "observing",
+        "stages",
+        "report",
+        "options",
+        "stopping",
+        "comparing",
+        "confining",
+        "executing",
+    },
     {
         *{"contracts", "planning", "metrics", "run_store", "run_reader", "parts", "run_spec", "presets", "task_files"},
         *{"scheduling", "feeding", "costing"},
@@ -42,12 +54,13 @@ LAYERS = (
         *{"sampler_contracts", "pictures"},
         *{"exchange_contracts", "training_contracts", "training_tasks", "contamination"},
         *{"training_environments"},
-        *{"scoring_contracts", "given_pairs", "pair_tokens"},
+        *{"scoring_contracts", "given_pairs", "pair_tokens", "lm_eval_words", "logged_numbers"},
         *{"picture_checkpoints", "checkpoint_folders"},
     },
     {"records", "requests", "errors", "profiles", "boxes", "training_guard"},
 )
 HEAVY = (
+    "pandas",
     "torch",
     "transformers",
     "datasets",
@@ -75,7 +88,7 @@ DEFERRED = {
         "yaml",
     },
     *{"jinja2", "markupsafe", "rich", "peft", "PIL"},
-    *{"wandb", "trackio"},
+    *{"wandb", "trackio", "mlflow"},
 }
 
 

@@ -42,6 +42,7 @@ def test_our_own_plugins_offer_what_they_promise():
         "exchange",
         "hf",
         "lm_eval",
+        "loggers",
         "math",
         "openai",
         "openrlhf",

@@ -136,6 +136,12 @@ def test_the_problem_alone_can_be_worded_by_a_profile(name, made):
     assert [problem.prompt for problem in worded] == [f"{body}{profile.after}" for body in bare]
 
 
+@pytest.mark.parametrize("name", ["mathvista", "mathvista_all", "mathvision", "mathvision_all"])
+def test_a_prompt_whose_answers_the_verifier_would_not_find_is_refused(name, made):
+    with pytest.raises(TaskError, match=rf"'{name}': its verifier looks for answers as boxed, and --prompt r1 .* tags"):
+        packaged_task(name).load(PromptRequest(data_dir=made, profile=find_profile("r1")))
+
+
 @pytest.mark.parametrize("name", ["mathvista", "mathvision"])
 def test_free_form_prompts_are_the_same_in_the_whole_task(name, made):
     whole = {problem.problem_id: problem.prompt for problem in load(f"{name}_all", made)}

@@ -85,6 +85,10 @@ def open_here(request: ModelRequest) -> HfModel:
 def _check_device(device: str, asked: str | None) -> None:
     import torch
 
+    try:
+        torch.device(device)
+    except RuntimeError as error:
+        raise ModelError(f"--device {asked}: torch knows no device '{device}'; give cpu, cuda or cuda:1") from error
     if not device.startswith("cuda"):
         return
     if not torch.cuda.is_available():

@@ -40,10 +40,25 @@ FORMS = ["lm-eval", "hub", "csv", "wandb", "trackio"]
 @click.argument("folder", type=FOLDER)
 @click.option("--format", "form", type=click.Choice(FORMS), default="lm-eval", show_default=True)
 @click.option("--dataset", "datasets", multiple=True, metavar="TASK=ID", help="hub: the task's data set (repeatable)")
+@click.option("--push", metavar="[ROLE=]OWNER/NAME", help="hub: the model's repository; says what it would upload")
+@click.option("--yes", is_flag=True, help="upload what --push names, with the token in HF_TOKEN")
+@click.option("--pull_request", is_flag=True, help="upload as a pull request")
 @click.option("-o", "--output_path", type=FOLDER, required=True, help="folder to write to")
-def export_command(folder: Path, form: str, datasets: tuple[str, ...], output_path: Path) -> None:
+def export_command(folder: Path, form: str, datasets: tuple[str, ...], output_path: Path, **pushing: Any) -> None:
     """Write the results of FOLDER for other programs: lm-eval, the Hub, CSV, W&B or Trackio."""
-    from rlvr_harness import app
+    from rlvr_harness.exporters import export
+    from rlvr_harness.exporting import Export, sequential_warning
+    from rlvr_harness.given_pairs import named_option
+    from rlvr_harness.pushing import parse_push, push_results
 
-    for path in app.export(folder, form, output_path, datasets):
-        click.echo(path)
+    given = pushing.pop("push")
+    if (given or any(pushing.values())) and not (given and form == "hub"):
+        raise click.UsageError("--push, --yes and --pull_request belong to --format hub --push OWNER/NAME")
+    push = parse_push(given, pushing["yes"], pushing["pull_request"]) if given else None
+    what = Export.of(folder, output_path, named_option("--dataset", datasets))
+    if form == "csv" and (warning := sequential_warning(what)):
+        click.echo(f"warning: {warning}", err=True)
+    written = list(export(what, form))
+    lines = list(push_results(what, written, push)) if push else []
+    for line in (*written, *lines):
+        click.echo(line)

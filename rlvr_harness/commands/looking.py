@@ -44,14 +44,14 @@ def validate_command(tasks: Sequence[str], include_path: Path | None, workers: i
     from rlvr_harness.foreign_metric import MetricChoice
     from rlvr_harness.requests import PromptRequest, SandboxChoice
 
-    failed = 0
-    click.echo(validation.TABLE_HEADER)
+    failed, header = 0, [validation.TABLE_HEADER]
     request = PromptRequest(limit=options["limit"], data_dir=options["data_dir"])
     choice = MetricChoice(options["metric"], options["threshold"])
     sandbox = SandboxChoice(options["sandbox"], options["sandbox_level"])
     for report in validation.validate(tasks, request, include_path, workers, choice, sandbox):
-        for line in report.lines():
+        for line in (*header, *report.lines()):
             click.echo(line)
+        header = []
         failed += not report.passed
     if failed:
         raise SystemExit(1)

@@ -95,6 +95,8 @@ def explain(folder: Path, error: OSError) -> str:
         return f"{folder} cannot be written: permission denied at {error.filename or folder}; allow it, then {resume}"
     if error.errno in (errno.ENOENT, errno.ESTALE):
         return f"{folder} was deleted or moved while it was in use; put it back, then {resume}"
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        return f"{folder} cannot be a folder: {error.filename or folder} is or lies in a file; choose another with -o"
     return f"{folder} cannot be written: {error}; when that is mended, {resume}"
 
 

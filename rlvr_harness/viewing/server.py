@@ -213,7 +213,8 @@ def listening(address: Address) -> socket.socket:
         return socket.create_server((address.host, address.port), family=family)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"cannot listen at {address.host}, port {address.port}: {reason}; choose --port 0") from error
+        place = f"{address.host}, port {address.port}"
+        raise UsageError(f"cannot listen at {place}: {reason}; choose --port 0, or another --host") from error
 
 
 def serve(folder: Path, address: Address, token: str | None, ready: Callable[[str], None]) -> None:
