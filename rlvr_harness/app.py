@@ -16,17 +16,18 @@ from rlvr_harness.checking import agreement_lines, check_rows, read_labelled, wr
 from rlvr_harness.confining import confine
 from rlvr_harness.contracts import Importer, ReportSection, Verifier
 from rlvr_harness.costing import DETECTABLE
-from rlvr_harness.errors import PluginError, RunFolderError, UsageError
+from rlvr_harness.errors import RunFolderError, UsageError
 from rlvr_harness.estimating import Known, plan_lines
 from rlvr_harness.exchange_contracts import SampleImporter
 from rlvr_harness.foreign_files import ImportChoice, find_importer
 from rlvr_harness.foreign_metric import NO_CHOICE, MetricChoice
 from rlvr_harness.import_results import import_samples
+from rlvr_harness.plugin_sections import plugin_sections
 from rlvr_harness.preparing import PreparedRun, find_task, prepare
 from rlvr_harness.probing import probe
 from rlvr_harness.profiles import find_profile
 from rlvr_harness.records import Problem
-from rlvr_harness.registry import Registry, load_plugins
+from rlvr_harness.registry import load_plugins, load_working
 from rlvr_harness.requests import Counts, ImportRequest, PromptRequest, SandboxChoice
 from rlvr_harness.reverifying import verify_again
 from rlvr_harness.run_reader import read_json
@@ -192,27 +193,6 @@ def _run_through(spec: RunSpec, folder: Path, earlier: Mapping[str, Any] | None,
     return Finished(folder, results)
 
 
-def plugin_sections(
-    registry: Registry, reports: Sequence[Results], further: Sequence[ReportSection] = ()
-) -> list[dict[str, list[tuple[str, str]]]]:
-    """What report-section plugins, and `further` ones, have to say: per report, task -> (title, HTML) pairs."""
-    sections: list[dict[str, list[tuple[str, str]]]] = []
-    for results in reports:
-        by_task: dict[str, list[tuple[str, str]]] = {}
-        for task in results["tasks"]:
-            for section in (*registry.all("report_section"), *further):
-                try:
-                    html = section.render_html(task, results)
-                except Exception as error:
-                    raise PluginError(
-                        f"report section '{section.name}' fails: {type(error).__name__}: {error}"
-                    ) from error
-                if html:
-                    by_task.setdefault(task, []).append((section.title, html))
-        sections.append(by_task)
-    return sections
-
-
 def rebuild_report(
     folders: Sequence[Path],
     target: Path | None = None,
@@ -220,7 +200,9 @@ def rebuild_report(
     further: Sequence[ReportSection] = (),
 ) -> Path:
     """Writes report.html, report.md and figures anew; several folders go side by side into one report."""
-    registry = load_plugins(without)
+    registry, broken = load_working(without)
+    for one in broken:
+        print(f"warning: {one.fault}", file=sys.stderr)
     results = [read_json(folder, "results.json") for folder in folders]
     where = target or folders[0]
     write_reports(results, where, plugin_sections(registry, results, further))

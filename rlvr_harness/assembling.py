@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,12 +12,13 @@ from typing import Any
 
 from rlvr_harness import provenance
 from rlvr_harness.analyses import add_analyses
-from rlvr_harness.contracts import AnswerVerifier, Metric
-from rlvr_harness.errors import PluginError, TooFewSamples
+from rlvr_harness.contracts import AnswerVerifier
+from rlvr_harness.errors import PluginError, TooFewSamples, first_line
 from rlvr_harness.fairness import Fairness
 from rlvr_harness.metrics.guessing import ForeignMatches, match_foreign_golds
 from rlvr_harness.preparing import PreparedRun, PreparedTask
 from rlvr_harness.records import Tally
+from rlvr_harness.registry import Registry
 from rlvr_harness.requests import Counts, ImportRequest
 from rlvr_harness.run_reader import count_verdicts, read_texts
 from rlvr_harness.stages.measuring import ModelTallies, TaskTallies, measure_task
@@ -128,7 +130,7 @@ def _measure(prepared: PreparedRun, task: PreparedTask, folder: Path, record: Ma
         )
     )
     for each in tallied:
-        _add_plugin_metrics(entry["models"][each.model.role], each.even, prepared.registry.all("metric"))
+        _add_plugin_metrics(entry["models"][each.model.role], each.even, prepared.registry)
     return entry
 
 
@@ -184,15 +186,21 @@ def _foreign(
     return match_foreign_golds(answers, matches, seed, foreign=max(2, min(32, FOREIGN_PAIRS // len(answers))))
 
 
-def _add_plugin_metrics(model: dict[str, Any], tallies: Sequence[Tally], metrics: Sequence[Metric]) -> None:
+def _add_plugin_metrics(model: dict[str, Any], tallies: Sequence[Tally], registry: Registry) -> None:
     """Third-party metrics know no sequential plan: they are given what was drawn whatever was found."""
     counts = Counts(*(tuple(getattr(tally, name) for tally in tallies) for name in ("problem_id", "n", "c")))
     fewest = min((n for n in counts.n if n), default=0)
-    for metric in metrics:
+    for metric in registry.all("metric"):
         try:
             found = dict(metric.measure(counts, [k for k in map(int, model["pass_at_k"]) if k <= fewest]))
+            json.dumps(found, allow_nan=False)
         except Exception as error:
-            raise PluginError(f"metric '{metric.name}' fails: {type(error).__name__}: {error}") from error
+            plugin = registry.providers["metric"][metric.name]
+            raise PluginError(
+                f"metric '{metric.name}' of plugin '{plugin}' fails: {type(error).__name__}: {first_line(error)}; "
+                f"no sample is lost: leave it out with `rlvr-harness resume` and --without {plugin}",
+                plugin,
+            ) from error
         model.setdefault("plugin_metrics", {})[metric.name] = found
 
 

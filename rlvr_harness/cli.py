@@ -18,6 +18,7 @@ from rlvr_harness.commands.demo import demo_group
 from rlvr_harness.commands.exchange import export_command, import_command
 from rlvr_harness.commands.leaderboard import leaderboard_command
 from rlvr_harness.commands.looking import doctor_command, ls_command, validate_command
+from rlvr_harness.commands.plugins import new_plugin_command
 from rlvr_harness.commands.printing import VERSION_HELP, names, print_versions, show
 from rlvr_harness.commands.reward import reward_group
 from rlvr_harness.commands.sweeping import sweep_command
@@ -157,7 +158,7 @@ for command in (
     sweep_command,
     *(view_command, ppl_command, entropy_command, audit_command),
     *(leaderboard_command, reward_group, train_command, import_command, export_command, demo_group),
-    *(ls_command, validate_command, doctor_command),
+    *(ls_command, validate_command, doctor_command, new_plugin_command),
 ):
     cli.add_command(command)
 

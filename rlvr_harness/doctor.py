@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 from rlvr_harness import demo_models, provenance
 from rlvr_harness.errors import HarnessError
-from rlvr_harness.registry import load_plugins
+from rlvr_harness.registry import load_working
 
 LOW_DISK_GB = 5.0
 LOW_MEMORY_GB = 4.0
@@ -36,8 +36,10 @@ OPTIONAL: Mapping[str, tuple[str, str]] = MappingProxyType(
 
 def lines() -> Iterator[str]:
     """Checks this machine."""
-    for check in (_python, _torch, _memory, _disk, _cache, _hub, _plugins, _demo):
+    for check in (_python, _torch, _memory, _disk, _cache, _hub):
         yield check()
+    yield from _plugins()
+    yield _demo()
     yield from (_optional(module) for module in OPTIONAL)
     yield from _sandboxes()
 
@@ -134,18 +136,22 @@ def _optional(module: str) -> str:
         return _line(True, f"{extra}, of unknown version")
 
 
-def _plugins() -> str:
+def _plugins() -> Iterator[str]:
+    """A line for those that load, and one for each that is broken."""
     try:
-        registry = load_plugins()
+        registry, broken = load_working()
     except HarnessError as error:
-        return _line(False, f"plugins: {error}")
-    return _line(True, f"plugins: {', '.join(f'{p.name} {p.version}' for p in registry.plugins)}")
+        yield _line(False, f"plugins: {error}")
+        return
+    yield _line(True, f"plugins: {', '.join(f'{p.name} {p.version}' for p in registry.plugins) or 'none'}")
+    for one in broken:
+        yield _line(False, f"plugins: {one.fault}")
 
 
 def _sandboxes() -> Iterator[str]:
-    """A line per sandbox; none where the plugins do not load, which has a line of its own."""
+    """A line per sandbox; none where no plugin can be loaded, which has a line of its own."""
     try:
-        sandboxes = load_plugins().all("sandbox")
+        sandboxes = load_working()[0].all("sandbox")
     except HarnessError:
         return
     for sandbox in sandboxes:

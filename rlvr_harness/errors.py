@@ -52,7 +52,12 @@ class TooFewSamples(UsageError):
 
 
 class PluginError(HarnessError):
-    """A plugin failed to load or offers what the registry must refuse."""
+    """A plugin failed to load or offers what the registry must refuse; `plugin` is its name, where that is known."""
+
+    def __init__(self, message: str, plugin: str | None = None) -> None:
+        """The line for the user, and whose fault it is."""
+        super().__init__(message)
+        self.plugin = plugin
 
 
 class TaskError(HarnessError):

@@ -65,7 +65,7 @@ def run_started(spec: Mapping[str, Any], run_dir: Path) -> None:
 
 @hookspec
 def stage_finished(stage: str, run_dir: Path) -> None:
-    """Called after a stage ('prompting', 'sampling', ...) has been written to the run folder; observe only."""
+    """Called after a stage has been written to the run folder, as yet after 'sampling' alone; observe only."""
 
 
 @hookspec

@@ -23,8 +23,8 @@ SANDBOX = click.option("--sandbox", default="local", show_default=True, help="wh
 LEVEL = click.option(
     "--sandbox_level", type=click.IntRange(0, 3), default=3, show_default=True, help="least isolation for them"
 )
-MACHINES = ("executor", "executor_args", "workers")
-"""Options of a run that `resume` and `topup` take too: where the work is done is no part of what a run is."""
+MACHINES = ("executor", "executor_args", "workers", "without")
+"""Options of a run that `resume` and `topup` take too: where, and beside which plugins, is no part of what a run is."""
 NEEDLESS = ("--log_samples",)
 """Flags of lm-eval that are taken and change nothing: every sample is stored anyhow."""
 LEAD = "difference in pass@k that the run should be able to show"

@@ -18,13 +18,14 @@ PLUGINS = sorted(path.name for path in (ROOT / "plugins").iterdir() if (path / "
 SOURCES = sorted(path for top in (CORE, ROOT / "plugins") for path in top.rglob("*.py"))
 SHAPED = [*SOURCES, *sorted((ROOT / "sandbox").rglob("*.py"))]
 LAYERS = (
+    {"__main__"},
     {"cli", "commands"},
-    {"app", "listing", "validation", "doctor", "analysing"}
+    {"app", "listing", "validation", "doctor", "analysing", "starting_plugins"}
     | {"sweeping", "sweep_work", "sweep_runs", "sweep_analyses"},
     {
         *{"taking_over"},
         *{"running", "pipeline", "judging", "keeping", "topping_up", "estimating", "probing"},
-        *{"budgeting"},
+        *{"budgeting", "observing", "plugin_sections"},
         *{"assembling", "preparing", "reverifying", "checking", "leaderboard"},
         *{"foreign_files", "importing", "import_results", "exporting", "exporters", "pushing"},
         *{"analyses", "auditing", "auditing_by_model", "scoring", "matching", "foreign_texts", "scored_samples"},

@@ -11,17 +11,17 @@ import click
 from rlvr_harness.commands.printing import names
 from rlvr_harness.options import FOLDER, INCLUDE, LEVEL, METRIC, SANDBOX, THRESHOLD, WITHOUT
 
+KINDS = "tasks verifiers samplers sandboxes importers trainers metrics report_sections plugins presets prompts"
+
 
 @click.command("ls")
 @click.argument(
     "kind",
-    type=click.Choice(
-        ["tasks", "verifiers", "samplers", "sandboxes", "importers", "trainers", "plugins", "presets", "prompts"]
-    ),
+    type=click.Choice(KINDS.split()),
 )
 @WITHOUT
 def ls_command(kind: str, without: str) -> None:
-    """List what is there: tasks, verifiers, samplers, sandboxes, importers, trainers, plugins, presets or prompts."""
+    """List what is there of one KIND; `plugins` shows what each offers, and what is wrong with a broken one."""
     from rlvr_harness import listing
 
     for line in listing.lines(kind, names(without)):
