@@ -34,6 +34,7 @@ from rlvr_harness.run_reader import read_json
 from rlvr_harness.run_spec import RunSpec, identity, parse_named, parse_spec
 from rlvr_harness.run_store import RunStore
 from rlvr_harness.running import Way, run_stages
+from rlvr_harness.schemas.checking import read_results
 from rlvr_harness.stages.reporting import write_reports
 from rlvr_harness.stopping import Stopped
 from rlvr_harness.topping_up import raised
@@ -203,7 +204,7 @@ def rebuild_report(
     registry, broken = load_working(without)
     for one in broken:
         print(f"warning: {one.fault}", file=sys.stderr)
-    results = [read_json(folder, "results.json") for folder in folders]
+    results = [read_results(folder) for folder in folders]
     where = target or folders[0]
     write_reports(results, where, plugin_sections(registry, results, further))
     return where / "report.html"

@@ -5,17 +5,17 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlvr_harness.errors import RunFolderError, TaskError, UsageError
+from rlvr_harness.errors import TaskError, UsageError
 from rlvr_harness.lm_eval_bridge import write_lm_eval_results
 from rlvr_harness.records import Outcome, Problem, Sample
 from rlvr_harness.run_reader import read_json, read_problems, read_samples, read_verdicts
 from rlvr_harness.run_store import escape
+from rlvr_harness.schemas.checking import read_results
 
 Results = Mapping[str, Any]
 METRIC = "pass@1"
@@ -37,7 +37,7 @@ class Export:
     @classmethod
     def of(cls, folder: Path, target: Path, datasets: Mapping[str, str]) -> Export:
         """The export of a run folder that has results. Raises RunFolderError, UsageError."""
-        results = _whole(folder, read_json(folder, "results.json"))
+        results = read_results(folder, whole=True)
         if unknown := sorted(set(datasets) - set(results["tasks"])):
             raise UsageError(f"--dataset: {folder} has no task '{unknown[0]}'; it has {', '.join(results['tasks'])}")
         return cls(folder, target, results, datasets)
@@ -52,26 +52,6 @@ class Export:
         for task, entry in self.results["tasks"].items():
             if role in entry["models"]:
                 yield task, entry["models"][role]
-
-
-def _whole(folder: Path, results: Results) -> Results:
-    """The results, where every model has what exporters read of it; raises RunFolderError where one lacks something."""
-    for place, block, needed in _blocks(results):
-        lacking = [name for name in needed if not isinstance(block, Mapping) or name not in block]
-        if lacking:
-            raise RunFolderError(
-                f"{folder}/results.json is damaged: {place} has no {', '.join(lacking)}; "
-                f"`rlvr-harness resume {shlex.quote(str(folder))}` renews it"
-            )
-    return results
-
-
-def _blocks(results: Results) -> Iterator[tuple[str, Any, tuple[str, ...]]]:
-    """(what it is, the block, what it must hold) of each part of results.json that exporters read."""
-    yield "the file", results, ("run", "tasks")
-    for task, entry in results["tasks"].items():
-        yield f"task '{task}'", entry, ("models",)
-        yield from ((f"'{role}' of task '{task}'", model, NEEDED) for role, model in entry["models"].items())
 
 
 def export_lm_eval(export: Export) -> Iterator[Path]:

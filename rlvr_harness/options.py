@@ -25,8 +25,8 @@ LEVEL = click.option(
 )
 MACHINES = ("executor", "executor_args", "workers", "without")
 """Options of a run that `resume` and `topup` take too: where, and beside which plugins, is no part of what a run is."""
-NEEDLESS = ("--log_samples",)
-"""Flags of lm-eval that are taken and change nothing: every sample is stored anyhow."""
+NEEDLESS = {"--log_samples": "taken as in lm-eval, and needless: every sample is stored"}
+"""Flags of lm-eval that are taken and change nothing."""
 LEAD = "difference in pass@k that the run should be able to show"
 CONTEXT = {"help_option_names": ["-h", "--help"], "token_normalize_func": lambda token: token.replace("-", "_")}
 SHORT = {"output_path": ("-o",), "limit": ("-L",), "tasks": ("-t",), "model_args": ("-a",), "device": ("--devices",)}
@@ -47,8 +47,8 @@ def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
     config = click.option(
         "--config", type=click.Path(path_type=Path), help="YAML file of these options; flags win over it"
     )
-    for flag in NEEDLESS:
-        command = click.option(flag, is_flag=True, expose_value=False, hidden=True)(command)
+    for flag, reason in NEEDLESS.items():
+        command = click.option(flag, is_flag=True, expose_value=False, help=reason)(command)
     return config(command)
 
 

@@ -17,6 +17,7 @@ from rlvr_harness.report.terminal import render_table, render_terminal
 from rlvr_harness.run_reader import read_json
 from rlvr_harness.run_spec import identity, parse_spec
 from rlvr_harness.run_store import RunStore
+from rlvr_harness.schemas.checking import read_results
 from rlvr_harness.stopping import Stopped
 from rlvr_harness.sweep_work import SWEEP_FILE, Sweep, SweepWish
 
@@ -82,7 +83,7 @@ def _hint(wish: SweepWish) -> Iterator[None]:
 
 
 def _tables(folders: Sequence[Path]) -> Iterator[str]:
-    reports = [read_json(folder, "results.json") for folder in folders]
+    reports = [read_results(folder) for folder in folders]
     if len(reports) == 1:
         yield render_terminal(reports[0])
         return

@@ -2,7 +2,7 @@
 
 Keys of `metadata`: version, verifier, description, problem_id (field, or null for the row number), local_file (under
 --data_dir), local_each (instead of it a folder per problem: folder, file, fields as jinja templates), required_fields,
-question (jinja of the bare problem, for prompt profiles), answer_policies (those that the verifier reads; default: all),
+question (jinja of the bare problem, for prompt profiles), answer_policies (those the verifier reads; default: all),
 answer_space (number of equally likely guesses) or chance (field holding the chance of a random solver), chance_label,
 and for data that ships beside the YAML, revision.
 """
@@ -192,8 +192,8 @@ class TaskFile:
         policies = self._metadata.get("answer_policies") or [profile.answer_policy]
         if profile.answer_policy not in policies:
             raise TaskError(
-                f"task '{self.name}': its verifier looks for answers as {', '.join(policies)}, and --prompt {profile.name} "
-                f"asks for them as {profile.answer_policy}; take another prompt, see `ls prompts`"
+                f"task '{self.name}': its verifier looks for answers as {', '.join(policies)}, and "
+                f"--prompt {profile.name} asks for them as {profile.answer_policy}; see `ls prompts` for another"
             )
         kwargs = {**(config.get("generation_kwargs") or {}), "until": list(profile.stop)}
         return {**config, "doc_to_text": profile.template(self.question), "generation_kwargs": kwargs}

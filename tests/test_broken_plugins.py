@@ -183,14 +183,24 @@ def test_a_metric_that_fails_loses_no_sample_and_resume_goes_on_without_it(insta
     assert json.loads((folder / "results.json").read_text())["tasks"]["countdown"]["models"]["model"]["samples"] == 4
 
 
-def test_an_observer_that_fails_is_named(install, cli, tmp_path):
+def test_an_observer_that_fails_is_named_and_costs_no_run(install, cli, tmp_path):
     install("early", IMPORT + "@hookimpl\ndef run_started(spec):\n    raise KeyError('x')\n")
-    options = ["--tasks", "countdown", "--k", "2", "--n", "2", "--limit", "2", "--threads", "1", "--quiet"]
-    status, _, err = cli("run", "--model", "demo/base", *options, "-o", tmp_path / "early")
-    assert status == 1 and "plugin 'early' fails in run_started: KeyError" in err
     install("late", IMPORT + "@hookimpl\ndef run_finished(results):\n    raise KeyError('x')\n")
-    status, _, err = cli("run", "--model", "demo/base", *options, "--without", "early", "-o", tmp_path / "late")
-    assert status == 0 and "warning: plugin 'late' fails in run_finished: KeyError" in err
+    options = ["--tasks", "countdown", "--k", "2", "--n", "2", "--limit", "2", "--threads", "1", "--quiet"]
+    status, _, err = cli("run", "--model", "demo/base", *options, "-o", tmp_path / "run")
+    assert status == 0
+    assert "warning: plugin 'early' fails in run_started: KeyError" in err
+    assert "warning: plugin 'late' fails in run_finished: KeyError" in err
+
+
+def test_an_observer_may_refuse_a_run(install, cli, tmp_path):
+    refusal = (
+        "from rlvr_harness import UsageError\n@hookimpl\ndef run_started(spec):\n    raise UsageError('not today')\n"
+    )
+    install("strict", IMPORT + refusal)
+    options = ["--tasks", "countdown", "--k", "2", "--n", "2", "--limit", "2", "--threads", "1", "--quiet"]
+    status, _, err = cli("run", "--model", "demo/base", *options, "-o", tmp_path / "run")
+    assert (status, err.splitlines()[-1]) == (2, "error: not today")
 
 
 def test_only_the_plugins_of_the_environment_variable_are_loaded(install, cli, monkeypatch):

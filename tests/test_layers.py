@@ -25,7 +25,7 @@ LAYERS = (
     {
         *{"taking_over"},
         *{"running", "pipeline", "judging", "keeping", "topping_up", "estimating", "probing"},
-        *{"budgeting", "observing", "plugin_sections"},
+        *{"budgeting", "plugin_sections"},
         *{"assembling", "preparing", "reverifying", "checking", "leaderboard"},
         *{"foreign_files", "importing", "import_results", "exporting", "exporters", "pushing"},
         *{"analyses", "auditing", "auditing_by_model", "scoring", "matching", "foreign_texts", "scored_samples"},
@@ -52,7 +52,7 @@ LAYERS = (
         *{"lm_eval_bridge", "lm_eval_view", "demo_models", "progress", "provenance", "engine_args", "fairness"},
         *{"foreign_metric", "foreign_tasks", "local_rows", "local_tokenizer", "sandbox_contracts"},
         *{"checkpoints", "end_tokens", "marks", "executor_contracts", "verifier_workers"},
-        *{"sampler_contracts", "pictures"},
+        *{"sampler_contracts", "pictures", "schemas"},
         *{"exchange_contracts", "training_contracts", "training_tasks", "contamination"},
         *{"training_environments"},
         *{"scoring_contracts", "given_pairs", "pair_tokens", "lm_eval_words", "logged_numbers"},

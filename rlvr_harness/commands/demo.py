@@ -14,7 +14,9 @@ from rlvr_harness.options import FOLDER, QUIET
 @click.group("demo", invoke_without_command=True)
 @click.option("-k", "--k", type=click.IntRange(min=1), default=1024, show_default=True, help="largest k")
 @click.option("-L", "--limit", type=click.IntRange(min=1), help="only the first N of 100 problems")
-@click.option("-o", "--output_path", type=FOLDER, default=Path("runs/demo"), show_default=True)
+@click.option(
+    "-o", "--output_path", type=FOLDER, default=Path("runs/demo"), show_default=True, help="folder for runs and report"
+)
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads (default: free cores)")
 @QUIET
 @click.pass_context
@@ -31,7 +33,7 @@ def demo_group(ctx: click.Context, /, **options: Any) -> None:
 
 @demo_group.command("train")
 @click.option("-o", "--output_path", type=FOLDER, required=True, help="folder for base/, rlvr/ and distilled/")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="seed of the training")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads")
 @click.option("--quick", is_flag=True, help="a few steps only: useless models in seconds")
 def demo_train_command(output_path: Path, seed: int, threads: int | None, quick: bool) -> None:

@@ -38,7 +38,7 @@ FORMS = ["lm-eval", "hub", "csv", "wandb", "trackio"]
 
 @click.command("export")
 @click.argument("folder", type=FOLDER)
-@click.option("--format", "form", type=click.Choice(FORMS), default="lm-eval", show_default=True)
+@click.option("--format", "form", type=click.Choice(FORMS), default="lm-eval", show_default=True, help="whose form")
 @click.option("--dataset", "datasets", multiple=True, metavar="TASK=ID", help="hub: the task's data set (repeatable)")
 @click.option("--push", metavar="[ROLE=]OWNER/NAME", help="hub: the model's repository; says what it would upload")
 @click.option("--yes", is_flag=True, help="upload what --push names, with the token in HF_TOKEN")
