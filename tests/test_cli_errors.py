@@ -304,13 +304,15 @@ def test_a_plugin_that_does_not_import_is_named_with_the_way_out(harness, tmp_pa
     (tmp_path / "broken_plugin-1.0.dist-info/entry_points.txt").write_text("[rlvr_harness]\nbroken = broken_plugin\n")
     (tmp_path / "broken_plugin.py").write_text("import no_such_module\n")
     monkeypatch.setenv("PYTHONPATH", os.fspath(tmp_path))
-    done = harness("ls", "plugins")
+    plan = ("plan", "--model", "demo/base", "--k", "2", "--limit", "1")
+    done = harness(*plan)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
         "error: plugin 'broken' (broken_plugin) does not import: ModuleNotFoundError: "
-        "No module named 'no_such_module'; repair it, or leave it out with --without broken\n"
+        "No module named 'no_such_module'; repair it, or leave it out with --without broken (a command without that "
+        "option: name the plugins to load in RLVR_HARNESS_PLUGINS)\n"
     )
-    assert harness("ls", "plugins", "--without", "broken").returncode == 0
+    assert harness(*plan, "--without", "broken").returncode == 0
 
 
 def test_a_reader_that_closes_the_pipe_gets_no_traceback():

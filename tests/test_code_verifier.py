@@ -326,7 +326,7 @@ def test_ls_lists_the_sandboxes():
 def test_doctor_tells_the_level_of_each_sandbox():
     from rlvr_harness import doctor
 
-    found = [line for line in doctor.lines() if "sandbox " in line]
+    found = [line for line in doctor.lines() if line.split("\t")[1].startswith("sandbox ")]
     offered = load_plugins().all("sandbox")
     assert len(found) == len(offered)
     for sandbox, line in zip(offered, found, strict=True):

@@ -9,7 +9,7 @@ from rlvr_harness.records import FinishReason, Outcome, Problem, Sample, Verdict
 
 SAMPLE = Sample("t", "model", "p", 3, 99, "text", FinishReason.STOP, 2)
 RECORDS = [record for record in vars(records).values() if dataclasses.is_dataclass(record)]
-ERRORS = [error for error in vars(errors).values() if inspect.isclass(error)]
+ERRORS = [error for error in vars(errors).values() if inspect.isclass(error) and error.__module__ == errors.__name__]
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.__name__)

@@ -276,7 +276,7 @@ def test_the_lock_ends_with_its_process(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunFolderError, match="cannot be written"):
+    with pytest.raises(RunFolderError, match="cannot be a folder"):
         RunStore(tmp_path / "file" / "run")
 
 

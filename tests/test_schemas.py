@@ -178,7 +178,8 @@ def test_a_wrong_value_does_not_fit_and_is_named_in_one_line(run_folder, path, c
     (run_folder / "results.json").write_text(json.dumps(content))
     status, out, err = cli("report", run_folder)
     assert (status, out, err.count("\n")) == (1, "", 1)
-    assert f"results.json is damaged: {path}" in err
+    assert "results.json is damaged: " in err
+    assert path in err
     assert f"`rlvr-harness resume {run_folder}`" in err
 
 
@@ -203,8 +204,8 @@ def test_results_of_an_earlier_version_are_read_without_what_they_lack(run_folde
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("{}", "'schema' is missing"),
-        ('{"schema": "rlvr-harness/results/1", "run": {}}', "'tasks' is missing"),
+        ("{}", "it holds no 'tasks'"),
+        ('{"schema": "rlvr-harness/results/1", "run": {}}', "it holds no 'tasks'"),
         ('{"schema": "rlvr-harness/results/1", "run": {}, "tasks": {"t": 3}}', "tasks.t: "),
         ("[" * 100_000, "it cannot be parsed"),
         ('{"a": ' + "9" * 5000 + "}", "it cannot be parsed"),

@@ -211,8 +211,8 @@ DAMAGE = {
     "report a list": ("report {run}", "results.json", "[]", 1, "results.json is damaged: not a JSON object"),
     "report a number": ("report {run}", "results.json", '{"tasks": 3}', 1, "its 'tasks' is not a JSON object"),
     "report nothing": ("report {run}", "results.json", "{}", 1, "it holds no 'tasks'; `rlvr-harness resume"),
-    "export": ("export {run} -o {tmp}/x", "results.json", HALF, 1, "'base' of task 'countdown' has no name, samples"),
-    "export csv": ("export {run} --format csv -o {tmp}/x", "results.json", '{"tasks": {}}', 1, "the file has no run"),
+    "export": ("export {run} -o {tmp}/x", "results.json", HALF, 1, "'tasks.countdown.problems' is missing"),
+    "export csv": ("export {run} --format csv -o {tmp}/x", "results.json", '{"tasks": {}}', 1, "'schema' is missing"),
     "leaderboard": ("leaderboard {run} -o {tmp}/x", "results.json", "{", 1, "results.json is damaged"),
     "leaderboard foreign": ("leaderboard {run} -o {tmp}/x", "results.json", '{"tasks": {}}', 1, "has no schema"),
 }
