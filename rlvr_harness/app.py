@@ -76,7 +76,7 @@ def run(spec: RunSpec, quiet: bool = False) -> Finished:
     folder = spec.output_path or default_folder(spec)
     earlier = read_json(folder, "run.json") if (folder / "run.json").is_file() else None
     if earlier is not None:
-        _check_same_spec(folder, earlier, spec)
+        earlier = _going_on(folder, earlier, spec)
     elif folder.is_dir() and any(path.name != ".lock" for path in folder.iterdir()):
         raise RunFolderError(f"{folder} is not empty and holds no run; choose another folder with -o")
     return _run(spec, folder, earlier, Way(quiet))
@@ -157,14 +157,18 @@ def _earlier_spec(folder: Path, earlier: Mapping[str, Any], machines: Mapping[st
     return parse_spec({**earlier["spec"], **machines}, f"{folder}/run.json" + " and options" * bool(machines))
 
 
-def _check_same_spec(folder: Path, earlier: Mapping[str, Any], spec: RunSpec) -> None:
+def _going_on(folder: Path, earlier: dict[str, Any], spec: RunSpec) -> dict[str, Any] | None:
+    """The run that `spec` goes on with; None where the folder's own is another, and ended before its first sample."""
     before, now = identity(_earlier_spec(folder, earlier).as_data()), identity(spec.as_data())
     differing = sorted(key for key in now if before.get(key) != now[key])
+    if differing and not any((folder / "samples").rglob("part-*")):
+        return None
     if differing:
         raise RunFolderError(
             f"{folder} holds a run with another {', '.join(differing)}; choose another folder with -o, "
             f"or `rlvr-harness resume {folder}` to complete that run"
         )
+    return earlier
 
 
 @contextmanager

@@ -153,6 +153,11 @@ class RunStore:
         ]
         self._write_table(problems_file(self.folder, task, role), rows, PROBLEMS)
 
+    def clear_problems(self) -> None:
+        """Removes the problems of every task."""
+        for path in (self.folder / "problems").glob("*.parquet"):
+            path.unlink()
+
     def append_samples(self, samples: Iterable[Sample]) -> None:
         """Adds samples; they are on disk at the next commit."""
         for sample in samples:

@@ -126,6 +126,8 @@ def _start(prepared: PreparedRun, store: RunStore, earlier: Mapping[str, Any] | 
     record.setdefault("models", {})
     record.setdefault("rows_per_unit", {})
     record.setdefault("status", {})
+    if earlier is None:
+        store.clear_problems()  # of a run that ended before its first sample
     for task in prepared.tasks:
         store.write_problems(task.name, task.prompted.problems)
         for role, problems in task.prompted.variants.items():

@@ -239,6 +239,17 @@ def test_a_folder_of_another_run_is_left_alone(refused, run_words, finished, opt
     assert content(finished) == before
 
 
+def test_a_run_that_ended_before_its_first_sample_does_not_keep_its_folder(cli, refused, run_words, tmp_path):
+    folder = tmp_path / "run"
+    words = [*run_words, "-o", folder, "--tasks", "countdown"]
+    assert "float7" in refused(1, *words, "--also", "other=demo/distilled", "--model_args", "dtype=float7")
+    (folder / "problems" / "other_task.parquet").write_bytes(b"")
+    status, _, err = cli(*words)
+    assert status == 0, err
+    assert [path.name for path in (folder / "problems").iterdir()] == ["countdown.parquet"]
+    assert not (folder / "samples" / "countdown" / "other").exists()
+
+
 def test_the_same_run_again_samples_nothing_anew(cli, run_words, finished):
     parts = {path: path.read_bytes() for path in finished.rglob("part-*")}
     status, out, _ = cli(*run_words, "-o", finished)
