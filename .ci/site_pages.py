@@ -10,7 +10,7 @@ from typing import Any
 from mkdocs.structure.files import File
 
 ROOT = Path(__file__).parent.parent
-LINK = re.compile(r"(?<!`)\]\(([^)#\s:]+)(#[^)\s]*)?\)")
+LINK = re.compile(r"\[([^\[\]]+)(?<!`)\]\(([^)#\s:]+)(#[^)\s]*)?\)")
 
 
 def outside() -> dict[str, str]:
@@ -31,16 +31,19 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """The page with links that hold on the site; one that leads nowhere is left for mkdocs to report."""
+    """The page with links that hold on the site, and plain words for files that are not on it.
+
+    A link that leads nowhere is left for mkdocs to report.
+    """
     places = outside()
     here = {place: path for path, place in places.items()}.get(page.file.src_uri, f"docs/{page.file.src_uri}")
 
     def moved(link: re.Match[str]) -> str:
-        target = posixpath.normpath(posixpath.join(posixpath.dirname(here), link[1]))
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(here), link[2]))
         inside = target.removeprefix("docs/") if target.startswith("docs/") else None
         place = places.get(target, inside)
         if place is None:
-            return link[0]
-        return f"]({posixpath.relpath(place, posixpath.dirname(page.file.src_uri) or '.')}{link[2] or ''})"
+            return link[1] if (ROOT / target).exists() else link[0]
+        return f"[{link[1]}]({posixpath.relpath(place, posixpath.dirname(page.file.src_uri) or '.')}{link[3] or ''})"
 
     return LINK.sub(moved, markdown)
