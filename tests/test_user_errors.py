@@ -82,7 +82,7 @@ OPTIONS = {
 }
 NAMES = {
     "task": (f"{RUN} --tasks countdwn", 2, "no plugin offers a task named 'countdwn'; did you mean countdown?"),
-    "task like none": (f"{RUN} --tasks zzzzz", 2, "no plugin offers a task named 'zzzzz'; `rlvr-harness ls tasks`"),
+    "task like none": (f"{RUN} --tasks zzzzz", 2, "no plugin offers a task named 'zzzzz'; "),
     "verifier": (f"{RUN} --verifier maths", 2, "wants verifier 'maths'", "did you mean math"),
     "sampler": (f"{RUN} --sampler vlm", 2, "no plugin offers a sampler named 'vlm'; did you mean vllm"),
     "sandbox": (f"{RUN} --sandbox dokker", 2, "no plugin offers a sandbox named 'dokker'; did you mean docker?"),
