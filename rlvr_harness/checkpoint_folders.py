@@ -172,7 +172,7 @@ def _named(found: Sequence[FoundCheckpoint]) -> list[FoundCheckpoint]:
         series = names[one.origin.resolve()] if many else ""
         alike = plain.count(one.name) > 1
         name = f"{names[one.origin.resolve()]}-{one.name}" if many or alike else one.name
-        name = re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip("._-") or "checkpoint"
+        name = re.sub(r"[^A-Za-z0-9._+-]+", "_", name).lstrip("._-") or "checkpoint"
         taken.append(replace(one, name=name, series=series))
     return taken
 

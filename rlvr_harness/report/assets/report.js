@@ -37,10 +37,12 @@
   }
 
   // Drawn as data, so that they follow the axes from log to linear and back.
-  function crossing(mark, low, high) {
+  function crossing(mark, low, high, number) {
     const ink = css("--ink");
+    const place = high - 0.075 * number * (high - low);  // names of crossings side by side stand one below the other
     const traces = [{
-      x: [mark.k, mark.k], y: [low, high], mode: "lines+text", text: ["", plain(mark.name)], textposition: "top center",
+      x: [mark.k, mark.k, mark.k], y: [low, high, place], mode: "lines+text", text: ["", "", plain(mark.name)],
+      textposition: number ? "middle right" : "top center",
       textfont: { color: ink, size: 13 }, line: { color: ink, width: 1.4, dash: "3px,3px" }, hoverinfo: "skip",
       name: "crossover", showlegend: false, cliponaxis: false,
     }];
@@ -88,7 +90,7 @@
     }
     const [low, high] = reach(plot);
     return [
-      ...plot.crossings.flatMap((mark) => crossing(mark, low, high)),
+      ...plot.crossings.flatMap((mark, i) => crossing(mark, low, high, i)),
       ...(plot.bands ? plot.series.flatMap(band) : []),
       ...plot.series.map(line),
     ];
