@@ -156,7 +156,7 @@ class RunStore:
     def clear_problems(self) -> None:
         """Removes the problems of every task."""
         for path in (self.folder / "problems").glob("*.parquet"):
-            path.unlink()
+            disk.remove(path)
 
     def append_samples(self, samples: Iterable[Sample]) -> None:
         """Adds samples; they are on disk at the next commit."""
