@@ -15,7 +15,9 @@ LINK = re.compile(r"\[([^\[\]]+)(?<!`)\]\(([^)#\s:]+)(#[^)\s]*)?\)")
 
 def outside() -> dict[str, str]:
     """Path in the repository -> place on the site."""
-    places = {"sandbox/README.md": "sandbox.md", "CHANGELOG.md": "changelog.md"}
+    places = {"README.md": "readme.md", "sandbox/README.md": "sandbox.md", "CHANGELOG.md": "changelog.md"}
+    for page in sorted((ROOT / "examples" / "plugins").glob("*/README.md")):
+        places[f"examples/plugins/{page.parent.name}/README.md"] = f"examples/plugins/{page.parent.name}.md"
     for page in sorted((ROOT / "tasks").glob("*/README.md")):
         places[f"tasks/{page.parent.name}/README.md"] = f"tasks/{page.parent.name}.md"
     for schema in sorted((ROOT / "rlvr_harness" / "schemas").glob("*.json")):

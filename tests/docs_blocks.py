@@ -6,12 +6,14 @@ A mark is an HTML comment on the line before the block, seen in the source and n
     <!-- run by: FILE -->        FILE, a test or a CI script, runs it
     <!-- file: NAME -->          the block is written to NAME, which later blocks of the page read
 
-Any other block of a language that can run is run.
+Any other block of a language that can run is run, but for pages with this mark, whose blocks are only parsed:
+
+    <!-- no block of this page is run: REASON -->
 """
 
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -24,6 +26,7 @@ RUN = {*SHELL, "python"}
 PARSED = {"yaml", "json"}
 KNOWN = {*RUN, *PARSED, "text", "sql", ""}
 MARK = re.compile(r"<!-- (not run|run by|file): (\S.*?) -->")
+PAGE_MARK = re.compile(r"^<!-- no block of this page is run: (\S.*?) -->$", re.MULTILINE)
 FENCE = re.compile(r" {0,3}(`{3,}|~{3,}) *([\w+-]*)")
 SEPARATORS = re.compile(r"&&|\|\||[;|\n]|\$\(|`")
 
@@ -73,7 +76,14 @@ def blocks_of(text, page="page"):
 
 
 def page_blocks(path):
-    return blocks_of(path.read_text(encoding="utf-8"), str(path.relative_to(ROOT)))
+    text = path.read_text(encoding="utf-8")
+    return marked(blocks_of(text, str(path.relative_to(ROOT))), text)
+
+
+def marked(blocks, text):
+    """The blocks of a page with the mark of the page itself, where it has one."""
+    told = PAGE_MARK.search(text)
+    return [replace(block, mark="not run", told=told[1]) if told and block.runs else block for block in blocks]
 
 
 def spans_of(text):

@@ -24,6 +24,7 @@ from tests.docs_blocks import (
     calls_in,
     calls_in_shell,
     fault_of,
+    marked,
     page_blocks,
     spans_of,
 )
@@ -110,6 +111,14 @@ def test_blocks_are_found_with_their_marks():
         (11, "yaml", "k: 1\n", "file", "f.yaml", False),
     ]
     assert Block("p", 1, "python", "").runs
+
+
+def test_a_page_may_say_that_none_of_its_blocks_is_run():
+    text = "<!-- no block of this page is run: needs GPUs -->\n\n```bash\nx\n```\n\n```text\ny\n```\n"
+    assert [(b.mark, b.told, b.runs) for b in marked(blocks_of(text), text)] == [
+        ("not run", "needs GPUs", False),
+        ("", "", False),
+    ]
 
 
 def test_every_command_of_the_harness_is_called_somewhere_outside_the_generated_page():

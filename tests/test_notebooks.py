@@ -147,7 +147,7 @@ def test_one_model_has_no_difference_to_plot(counts):
 def test_the_blocks_of_the_page_run_as_written(finished_run, tmp_path, monkeypatch):  # noqa: F811
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/notebooks.md").read_text(), re.DOTALL)
     (tmp_path / "runs").mkdir()
-    (tmp_path / "runs/demo").symlink_to(finished_run)
+    (tmp_path / "runs/first").symlink_to(finished_run)
     monkeypatch.chdir(tmp_path)
     names = {}
     for block in blocks:

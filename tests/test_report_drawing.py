@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from rlvr_harness.errors import RunFolderError
+from rlvr_harness.report import paper
 from rlvr_harness.report.charts import drawable
 from rlvr_harness.report.figures import file_stem
 from rlvr_harness.report.reading import chosen_ks, curve
@@ -59,3 +60,15 @@ def test_unwritable_target_is_named_in_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunFolderError, match="cannot write the report"):
         write_reports([{}], tmp_path / "file" / "out")
+
+
+@pytest.mark.parametrize(
+    ("last", "ticks"), [(4, [1, 2, 4]), (1024, [1, 4, 16, 64, 256, 1024]), (16384, [1, 8, 64, 512, 4096])]
+)
+def test_the_k_axis_of_a_figure_has_few_powers_of_two_from_1_on(last, ticks):
+    from matplotlib.figure import Figure
+
+    axes = Figure().add_subplot()
+    axes.plot([1, last], [0, 1], label="base")
+    paper._over_k(axes)
+    assert list(axes.get_xticks()) == ticks

@@ -31,7 +31,7 @@ PROBLEMS: Mapping[str, int] = {
     **{"humanevalplus": 164, "mbppplus": 378, "livecodebench@2024-08..2025-01": 279},
     **{"mathvista": 460, "mathvision": 114, "omni_math_train": 2000, "omni_math_test": 821},
 }
-"""Problems of each task; a generator of reasoning-gym makes GENERATED."""
+"""Problems of each task, of olympiadbench in the copy that has one more; a reasoning-gym generator makes GENERATED."""
 GENERATED = 100
 TRAINING_SHARE = 3
 """GPU time of a training step over that of its sampling alone: forward, backward and update come on top."""
@@ -87,7 +87,7 @@ def spec_of(name: str) -> RunSpec:
 
 
 def problems_of(task: str) -> int:
-    """Problems of a task, as its README states them."""
+    """Problems of a task."""
     return GENERATED if task.startswith("reasoning_gym:") else PROBLEMS[task]
 
 

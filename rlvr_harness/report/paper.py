@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from rlvr_harness.report.charts import MOST_BANDS, beyond_curve, clipped, colour, drawable
@@ -153,6 +154,9 @@ def _line(axes: Axes, index: int, points_of: Curve, name: str, bands: bool) -> N
 
 def _over_k(axes: Axes) -> None:
     axes.set_xscale("log", base=2)
+    first, last = (math.log2(k) for k in axes.dataLim.intervalx)
+    # At column width more than six or seven numbers of up to six characters run into one another.
+    axes.set_xticks([2**power for power in range(math.ceil(first), math.floor(last) + 1, 1 + int((last - first) // 6))])
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_xlabel("k")
     axes.legend(frameon=False, fontsize=8)
