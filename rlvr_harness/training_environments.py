@@ -160,7 +160,7 @@ def reward_environment(output: Path) -> dict[str, str]:
 
     The folder is made here: a reward that cannot keep its counts gives none. Raises UsageError where it cannot be made.
     """
-    counts = output.resolve() / "reward-counts"
+    counts = output.resolve() / "rewards"
     try:
         counts.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -229,7 +229,7 @@ def test_several_nodes_are_a_job_of_a_ray_cluster(given, python):
     runtime = json.loads(
         next(word for word in plan.command if word.startswith("--runtime-env-json=")).partition("=")[2]
     )
-    assert runtime["env_vars"]["RLVR_HARNESS_REWARD_COUNTS"] == str(spec.output.resolve() / "reward-counts")
+    assert runtime["env_vars"]["RLVR_HARNESS_REWARD_COUNTS"] == str(spec.output.resolve() / "rewards")
     inner = plan.command[plan.command.index("--") + 1 :]
     assert inner[:3] == (str(python), "-m", "openrlhf.cli.train_ppo_ray")
     assert (option(inner, "actor.num_nodes"), option(inner, "vllm.num_engines")) == ("2", "8")

@@ -78,8 +78,8 @@ def test_a_reward_file_is_loaded_where_it_will_be_used(tmp_path):
 
 def test_rewards_find_a_folder_for_their_counts(tmp_path):
     environment = reward_environment(tmp_path / "out")
-    assert Path(environment["RLVR_HARNESS_REWARD_COUNTS"]) == (tmp_path / "out" / "reward-counts").resolve()
-    assert (tmp_path / "out" / "reward-counts").is_dir()
+    assert Path(environment["RLVR_HARNESS_REWARD_COUNTS"]) == (tmp_path / "out" / "rewards").resolve()
+    assert (tmp_path / "out" / "rewards").is_dir()
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="choose another output folder"):
         reward_environment(tmp_path / "file")

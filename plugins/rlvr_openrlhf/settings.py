@@ -197,13 +197,17 @@ def _learning(spec: TrainingSpec) -> dict[str, Any]:
 
 
 def _saving(spec: TrainingSpec) -> dict[str, Any]:
-    """Hugging Face folders alone: a state of DeepSpeed takes about 14 bytes a parameter."""
+    """Hugging Face folders, and the states of the last two saves, some 14 bytes a parameter each, to go on from.
+
+    Two, because OpenRLHF deletes the oldest before it writes the next.
+    """
     return {
         "ckpt.output_dir": str(spec.output.resolve() / FINAL),
         "ckpt.path": str(spec.output.resolve() / CHECKPOINTS),
         "ckpt.save_hf": True,
         "ckpt.save_steps": spec.save_steps or -1,
-        "ckpt.disable_ds": True,
+        "ckpt.max_num": 2,
+        "ckpt.load_enable": True,
         "logger.logging_steps": 1,
     }
 

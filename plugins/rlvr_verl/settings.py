@@ -164,7 +164,7 @@ def _trainer(spec: TrainingSpec, gpus: int) -> dict[str, Any]:
         "trainer.save_freq": spec.save_steps or spec.steps,
         "trainer.test_freq": -1,
         "trainer.val_before_train": False,
-        "trainer.resume_mode": "disable",
+        "trainer.resume_mode": "auto",
         "trainer.default_local_dir": str(spec.output.resolve() / CHECKPOINTS),
     }
 
