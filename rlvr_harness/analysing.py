@@ -24,6 +24,7 @@ from rlvr_harness.registry import load_plugins
 from rlvr_harness.run_reader import read_json
 from rlvr_harness.run_spec import RunSpec, parse_spec
 from rlvr_harness.run_store import RunStore
+from rlvr_harness.schemas.checking import read_results
 from rlvr_harness.scored_samples import Selection
 from rlvr_harness.scoring import (
     PerplexityWish,
@@ -106,7 +107,7 @@ def _search(
     folder: Path, record: Mapping[str, Any], task: str, options: ScorerOptions, wish: MatchOptions
 ) -> Iterator[str]:
     """Looks for the temperature and stores it with the path to it."""
-    target = read_json(folder, "results.json")["tasks"][task]["models"]["base"]["entropy"]["token"]["at_sampling"]
+    target = read_results(folder)["tasks"][task]["models"]["base"]["entropy"]["token"]["at_sampling"]
     if target["value"] is None:
         raise UsageError(f"{folder}: the base was sampled at temperature 0, where there is no entropy to match")
     spec = parse_spec(record["spec"], "run.json")
@@ -222,7 +223,7 @@ def audit_by_model(folder: Path, queue: int | None, choice: JudgeChoice) -> Iter
 
 def _renew(store: RunStore, record: Mapping[str, Any]) -> dict[str, Any]:
     """results.json with all that analyses found so far."""
-    results = read_json(store.folder, "results.json")
+    results = read_results(store.folder)
     add_analyses(results, store.folder, record)
     store.write_json("results.json", results)
     return results

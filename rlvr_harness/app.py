@@ -150,7 +150,7 @@ def _earlier_spec(folder: Path, earlier: Mapping[str, Any], machines: Mapping[st
         raise RunFolderError(f"{folder}/run.json is damaged: it holds no 'spec'; restore it from a copy")
     if "spec" not in earlier:
         raise RunFolderError(
-            f"{folder} holds imported counts, to which no samples can be added; choose another folder with -o"
+            f"{folder} holds imported results, to which no samples can be added; choose another folder with -o"
         )
     if "executor" in machines:
         machines = {"executor_args": {}, **machines}

@@ -194,7 +194,7 @@ def _add_plugin_metrics(model: dict[str, Any], tallies: Sequence[Tally], registr
         try:
             found = dict(metric.measure(counts, [k for k in map(int, model["pass_at_k"]) if k <= fewest]))
             json.dumps(found, allow_nan=False)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             plugin = registry.providers["metric"][metric.name]
             raise PluginError(
                 f"metric '{metric.name}' of plugin '{plugin}' fails: {type(error).__name__}: {first_line(error)}; "

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from http.client import HTTPException
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import MappingProxyType
 
 from rlvr_harness import demo_models, provenance
-from rlvr_harness.errors import HarnessError
+from rlvr_harness.errors import HarnessError, first_line
 from rlvr_harness.registry import load_working
 
 LOW_DISK_GB = 5.0
@@ -54,7 +54,10 @@ def _python() -> str:
 
 
 def _torch() -> str:
-    import torch
+    try:
+        import torch
+    except (ImportError, OSError) as error:  # OSError: a library of its own that does not load
+        return _line(False, f"GPU: torch does not load ({first_line(error)})", "install torch anew; no model runs")
 
     if torch.cuda.is_available():
         found = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
@@ -70,7 +73,7 @@ def _memory() -> str:
     import psutil
 
     free = psutil.virtual_memory().available / 1e9
-    cores = f"{provenance.free_cores()} free cores"
+    cores = f"free cores: {provenance.free_cores()}"
     return _line(
         free >= LOW_MEMORY_GB, f"memory: {free:.1f} GB free, {cores}", "larger batches and models will not fit"
     )
@@ -93,13 +96,13 @@ def _cache() -> str:
 
 
 def _hub() -> str:
-    from huggingface_hub import constants
+    from huggingface_hub import constants, get_token
 
     local = "models and data sets come from local folders (--model DIR, --data_dir DIR) and from what is cached"
     if constants.HF_HUB_OFFLINE:
         return _line(False, "hub: not asked, HF_HUB_OFFLINE is set", local)
     fault = _unreachable(constants.ENDPOINT)
-    token = "with a token" if os.environ.get("HF_TOKEN") else "without a token, which gated models and data sets need"
+    token = "with a token" if get_token() else "without a token, which gated models and data sets need"
     if fault is None:
         return _line(True, f"hub: {constants.ENDPOINT} answers, {token}")
     return _line(False, f"hub: {constants.ENDPOINT} does not answer ({fault})", local)
@@ -110,14 +113,13 @@ def _unreachable(url: str) -> str | None:
     faults: list[str | None] = []
 
     def ask() -> None:
-        request = urllib.request.Request(url, method="HEAD")
         try:
-            urllib.request.urlopen(request, timeout=HUB_WAIT_S).close()
+            urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=HUB_WAIT_S).close()
             faults.append(None)
         except urllib.error.HTTPError:
             faults.append(None)
-        except (OSError, ValueError) as error:
-            faults.append(str(getattr(error, "reason", error)))
+        except (OSError, ValueError, HTTPException) as error:
+            faults.append(str(getattr(error, "reason", error)) or type(error).__name__)
 
     # A thread, because looking up a name heeds no time limit; a daemon, so that the process does not wait for it.
     asking = threading.Thread(target=ask, daemon=True)
@@ -128,7 +130,8 @@ def _unreachable(url: str) -> str | None:
 
 def _optional(module: str) -> str:
     extra, use = OPTIONAL[module]
-    if importlib.util.find_spec(module) is None:
+    found = importlib.util.find_spec(module)
+    if found is None or found.origin is None:  # no origin: a mere folder of that name, where this was called
         return _line(False, f"{extra}: absent", f'{use}; pip install "rlvr-harness[{extra}]"')
     try:
         return _line(True, f"{extra} {version(extra)}")
@@ -151,11 +154,17 @@ def _plugins() -> Iterator[str]:
 def _sandboxes() -> Iterator[str]:
     """A line per sandbox; none where no plugin can be loaded, which has a line of its own."""
     try:
-        sandboxes = load_working()[0].all("sandbox")
+        registry = load_working()[0]
     except HarnessError:
         return
-    for sandbox in sandboxes:
-        found = sandbox.isolation()
+    for sandbox in registry.all("sandbox"):
+        try:
+            found = sandbox.isolation()
+        except Exception as error:  # noqa: BLE001 - a plugin is called, and what it raised is told
+            plugin = registry.providers["sandbox"][sandbox.name]
+            fault = f"plugin '{plugin}' cannot say what it isolates: {type(error).__name__}: {first_line(error)}"
+            yield _line(False, f"sandbox {sandbox.name}: {fault}", "choose another with --sandbox")
+            continue
         by = f" ({', '.join(found.mechanisms)})" if found.mechanisms else ""
         mend = "; ".join([*found.missing, *filter(None, [found.advice])])
         yield _line(

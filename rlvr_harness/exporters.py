@@ -149,7 +149,7 @@ def export_trackio(export: Export) -> Iterator[Path]:
 
 
 def _run_name(export: Export, role: str) -> str:
-    return f"{export.folder.name}-{role}"
+    return f"{export.folder.resolve().name}-{role}"
 
 
 def _not_installed(library: str) -> UsageError:

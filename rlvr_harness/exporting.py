@@ -12,6 +12,7 @@ from typing import Any
 
 from rlvr_harness.errors import TaskError, UsageError
 from rlvr_harness.lm_eval_bridge import write_lm_eval_results
+from rlvr_harness.logged_numbers import entries_of
 from rlvr_harness.records import Outcome, Problem, Sample
 from rlvr_harness.run_reader import read_json, read_problems, read_samples, read_verdicts
 from rlvr_harness.run_store import escape
@@ -49,9 +50,7 @@ class Export:
 
     def of_role(self, role: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """(task, the model's entry) for the tasks that the model has."""
-        for task, entry in self.results["tasks"].items():
-            if role in entry["models"]:
-                yield task, entry["models"][role]
+        return entries_of(self.results, role)
 
 
 def export_lm_eval(export: Export) -> Iterator[Path]:

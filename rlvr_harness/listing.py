@@ -51,8 +51,8 @@ def _implements(registry: Registry, hook: str, plugin: str) -> bool:
 
 
 def _line_of(thing: Any) -> str:
-    """Its description; a report section's title."""
-    return str(thing.description if hasattr(thing, "description") else thing.title)
+    """Its description, or a report section's title, on one line."""
+    return " ".join(str(thing.description if hasattr(thing, "description") else thing.title).split())
 
 
 def _warn(broken: Sequence[BrokenPlugin]) -> None:

@@ -13,6 +13,7 @@ from rlvr_harness.parts.reading import KEY
 from rlvr_harness.report import figures
 from rlvr_harness.report.reading import compared_roles, comparisons, curve, listed, mapping, roles, tasks, text
 from rlvr_harness.run_reader import read_json, read_problems, sample_batches, verdict_batches
+from rlvr_harness.schemas.checking import read_results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,9 +31,9 @@ def load_run(path: str | Path) -> LoadedRun:
 
     Counts and imported results do as well: what has no stored samples has no rows of them.
     """
-    given = Path(path)
+    given = Path(path).expanduser()
     folder = given.parent if given.name == "results.json" else given
-    results = read_json(folder, "results.json")
+    results = read_results(folder)
     record = read_json(folder, "run.json") if (folder / "run.json").is_file() else {}
     return LoadedRun(folder, results, record)
 
@@ -132,6 +133,8 @@ class LoadedRun:
         import pandas as pd
 
         chosen = self._checked(task, model, columns)
+        if limit is not None and limit < 0:
+            raise UsageError(f"samples: limit is {limit}; give a number of rows from 0 on, or None for all")
         stored = [name for name in SAMPLE_SCHEMA if name in chosen or name in KEY]
         frames: list[DataFrame] = []
         room = limit

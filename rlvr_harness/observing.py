@@ -18,12 +18,12 @@ class Observers:
 
     def tell(self, event: str, **facts: Any) -> None:
         """Calls every observer of the event. Raises HarnessError only of `run_started`: a refusal before any sample."""
-        for observer in getattr(self._hooks, event).get_hookimpls():
+        for observer in reversed(getattr(self._hooks, event).get_hookimpls()):  # pluggy keeps them last call first
             if observer.plugin_name in self._failed:
                 continue
             try:
                 observer.function(*(facts[name] for name in observer.argnames))
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 if event == "run_started" and isinstance(error, HarnessError):
                     raise
                 self._failed.add(observer.plugin_name)

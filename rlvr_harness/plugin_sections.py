@@ -23,9 +23,9 @@ def plugin_sections(
         by_task: dict[str, list[tuple[str, str]]] = {}
         for task in results["tasks"]:
             for section in registry.all("report_section"):
-                html = _section_html(section, registry.providers["report_section"][section.name], task, results)
+                title, html = _shown(section, registry.providers["report_section"][section.name], task, results)
                 if html:
-                    by_task.setdefault(task, []).append((section.title, html))
+                    by_task.setdefault(task, []).append((title, html))
             for section in further:
                 if html := section.render_html(task, results):
                     by_task.setdefault(task, []).append((section.title, html))
@@ -33,14 +33,14 @@ def plugin_sections(
     return sections
 
 
-def _section_html(section: ReportSection, plugin: str, task: str, results: Results) -> str:
-    """What the section says; a failure is said in its place and on stderr, since no report may hang on it."""
+def _shown(section: ReportSection, plugin: str, task: str, results: Results) -> tuple[str, str]:
+    """Title and HTML of the section; a failure is said in its place and on stderr, since no report may hang on it."""
     try:
         html = section.render_html(task, results)
         if not isinstance(html, str | None):
             raise TypeError(f"render_html returns {type(html).__name__}, not str")
-    except Exception as error:  # noqa: BLE001 - a plugin is called, and what it raised is told
+        return str(section.title), html or ""
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin is called, and what it raised is told
         fault = f"section '{section.name}' of plugin '{plugin}' fails: {type(error).__name__}: {first_line(error)}"
         print(f"warning: report {fault}; leave it out with --without {plugin}", file=sys.stderr)
-        return f"<p>This {escape(fault)}.</p>"
-    return html or ""
+        return section.name, f"<p>This {escape(fault)}.</p>"

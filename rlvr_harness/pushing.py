@@ -12,7 +12,7 @@ from rlvr_harness.errors import HarnessError, UsageError, first_line
 from rlvr_harness.exporting import Export
 from rlvr_harness.run_store import escape
 
-REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 TOKEN = "HF_TOKEN"
 EVALUATIONS = ".eval_results"
 

@@ -109,8 +109,8 @@ def load_plugins(without: Iterable[str] = (), extra: Sequence[tuple[str, object]
     """Loads every plugin of the entry point group `rlvr_harness`, less `without`, plus `extra` (name, module) pairs.
 
     Where the environment variable RLVR_HARNESS_PLUGINS names plugins, no others of the group are loaded. Raises
-    PluginError, naming the plugin, when one does not import, implements a hook that does not exist, wraps a
-    `provide_*` hook, offers an object that breaks its contract, or offers a name that another plugin has.
+    PluginError, naming the plugin, when one does not import, implements a hook that does not exist, wraps a hook,
+    offers an object that breaks its contract, or offers a name that another plugin has.
     """
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
@@ -198,12 +198,14 @@ def _described(point: EntryPoint) -> Plugin:
 
 
 def _register(manager: pluggy.PluginManager, name: str, module: object) -> None:
+    if manager.has_plugin(name) or manager.is_registered(module):
+        raise _refused(name, " is offered twice")
     try:
         manager.register(module, name=name)
     except pluggy.PluginValidationError as error:
         raise _refused(name, f": {' '.join(str(error).split())}") from error
-    except ValueError as error:
-        raise _refused(name, " is offered twice") from error
+    except Exception as error:  # pluggy looks at every attribute, which may run the plugin's code
+        raise _refused(name, f" fails when it is looked at: {_told(error)}") from error
 
 
 def _check_hooks(manager: pluggy.PluginManager) -> None:
@@ -213,8 +215,6 @@ def _check_hooks(manager: pluggy.PluginManager) -> None:
         name = manager.get_name(error.plugin) or "?"
         raise _refused(name, f": {str(error).splitlines()[0]}") from error
     for hook_name in vars(manager.hook):
-        if not hook_name.startswith("provide_"):
-            continue
         for implementation in getattr(manager.hook, hook_name).get_hookimpls():
             if implementation.wrapper or implementation.hookwrapper:
                 raise _refused(implementation.plugin_name, f" wraps {hook_name}, which is not allowed")
@@ -259,7 +259,7 @@ def _call(implementation: Any, hook_name: str) -> Iterable[Any]:
 
 def _check_offer(kind: str, contract: Any, thing: Any, plugin: str) -> None:
     try:
-        lacking = not isinstance(thing, contract) and min((_wanted(c, thing) for c in _contracts(contract)), key=len)
+        lacking = min((_wanted(c, thing) for c in _contracts(contract)), key=len)
         nameless = not lacking and (not isinstance(thing.name, str) or not thing.name)
         shown = " ".join(repr(thing).split())
     except Exception as error:  # the contract's properties run the plugin's code
@@ -275,6 +275,6 @@ def _contracts(contract: Any) -> tuple[Any, ...]:
 
 
 def _wanted(contract: Any, thing: Any) -> list[str]:
-    """What the contract promises and the object lacks."""
+    """What the contract promises and the object lacks. Not by isinstance: from Python 3.12 on it runs no property."""
     promised = {name for name in (*contract.__annotations__, *vars(contract)) if not name.startswith("_")}
     return sorted(name for name in promised if not hasattr(thing, name))

@@ -33,6 +33,7 @@ from rlvr_harness.registry import Registry
 from rlvr_harness.requests import PromptRequest, SandboxChoice
 from rlvr_harness.run_reader import read_json, read_problems, read_samples, read_verdicts
 from rlvr_harness.run_store import RunStore
+from rlvr_harness.schemas.checking import read_results
 from rlvr_harness.stages.tallying import stage_paths
 from rlvr_harness.stages.verifying import VerifierPool
 
@@ -153,13 +154,13 @@ def _plan(folder: Path, task: str, role: str) -> Mapping[str, Any]:
     """By which plan the model was sampled, as results.json has it; empty where the run got not that far."""
     if not (folder / "results.json").is_file():
         return {}
-    plan: Mapping[str, Any] = read_json(folder, "results.json")["tasks"][task]["models"][role]["plan"]
+    plan: Mapping[str, Any] = read_results(folder)["tasks"][task]["models"][role]["plan"]
     return plan
 
 
 def _reach(folder: Path, task: str) -> int:
     """The largest k of an import that was given none."""
-    models = read_json(folder, "results.json")["tasks"][task]["models"].values()
+    models = read_results(folder)["tasks"][task]["models"].values()
     return max((int(k) for model in models for k in model["pass_at_k"]), default=1)
 
 

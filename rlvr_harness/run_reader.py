@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -41,17 +41,17 @@ from rlvr_harness.records import FinishReason, Outcome, Problem, Sample, Verdict
 
 TEXT_COLUMNS = ("problem_id", "index", "text", "finish_reason", "n_tokens")
 COUNTED_COLUMNS = ("problem_id", "index", "outcome", "answer")
-_OBJECTS: Mapping[str, tuple[str, ...]] = {
-    "run.json": ("spec", "tasks", "models", "status"),
-    "results.json": ("run", "tasks"),
-}
-"""What these files hold as objects, if at all: the least that every reader builds on."""
+_OBJECTS = ("spec", "tasks", "models", "status")
+"""What run.json holds as objects, if at all: the least that every reader builds on."""
 _FOLDED_AT = 1 << 18
 """Counts of batches are added up when there are this many rows of them, which take some 20 MB."""
 
 
 def read_json(folder: Path, name: str) -> dict[str, Any]:
-    """A JSON file of a run folder; raises RunFolderError when it is missing, damaged or of a newer version."""
+    """A JSON file of a run folder; raises RunFolderError when it is missing, damaged or of a newer version.
+
+    What results.json holds is checked by `schemas.checking.read_results`.
+    """
     path = folder / name
     if folder.is_file():
         raise RunFolderError(f"{folder} is a file; give the folder that `rlvr-harness run -o` wrote")
@@ -59,19 +59,16 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise RunFolderError(f"{folder} holds no {name}; is it a run folder, and has the run got that far?") from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
+        # ValueError: no UTF-8, no JSON, or an integer of thousands of digits.
         raise RunFolderError(f"{path} cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise RunFolderError(f"{path} is damaged: not a JSON object")
     if name == "run.json":
         check_schema(folder, content)
-    for part in _OBJECTS.get(name, ()):
-        if not isinstance(content.get(part, {}), dict):
-            raise RunFolderError(f"{path} is damaged: its '{part}' is not a JSON object; restore it from a copy")
-    if name == "results.json" and "tasks" not in content:
-        raise RunFolderError(
-            f"{path} is damaged: it holds no 'tasks'; `rlvr-harness resume {_quoted(folder)}` renews it"
-        )
+        for part in _OBJECTS:
+            if not isinstance(content.get(part, {}), dict):
+                raise RunFolderError(f"{path} is damaged: its '{part}' is not a JSON object; restore it from a copy")
     return content
 
 

@@ -20,6 +20,7 @@ from rlvr_harness.requests import ModelRequest
 from rlvr_harness.run_reader import read_json, read_problems, read_samples, read_scores, sample_keys
 from rlvr_harness.run_spec import RunSpec, parse_spec
 from rlvr_harness.run_store import RunStore
+from rlvr_harness.schemas.checking import read_results
 from rlvr_harness.scored_samples import ABOUT, Keys, Record, Selection, read_about, temperature_of
 from rlvr_harness.scoring_contracts import EntropyModel, ScoringModel, TextPair
 
@@ -107,7 +108,7 @@ def sampled_record(folder: Path) -> dict[str, Any]:
     record = read_json(folder, "run.json")
     if "tasks" not in record or not record.get("models"):
         raise RunFolderError(f"{folder} holds no samples of models, which this command needs")
-    read_json(folder, "results.json")  # only a run that was finished has results to add to
+    read_results(folder)  # only a run that was finished has results to add to
     return record
 
 

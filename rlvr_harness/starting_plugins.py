@@ -15,7 +15,8 @@ NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")  # my-task2; what a distrib
 LONGEST_NAME = 30
 """Longer names would break the lines of the copy."""
 _WORDS = re.compile(r"rlvr-harness-template|template")
-_CACHES = frozenset({"__pycache__", ".pytest_cache", ".ruff_cache", ".mypy_cache", "build", "dist", "runs"})
+_NOT_COPIED = re.compile(r"__pycache__|\.(pytest|ruff|mypy)_cache|build|dist|runs|\.venv.*|.*\.egg-info")
+"""What working in the template leaves there; its .gitignore names the same."""
 
 
 def template_folder() -> Path:
@@ -32,8 +33,8 @@ def start(name: str, target: Path | None = None) -> list[str]:
     _check_name(name)
     _check_free(name, word)
     folder = target or Path(f"rlvr-harness-{name.replace('_', '-')}")
-    _check_folder(folder)
     try:
+        _check_folder(folder)
         written = _copy(name, folder)
     except OSError as error:
         raise UsageError(f"{folder}: cannot write the plugin: {error.strerror or error}; choose another -o") from error
@@ -59,7 +60,7 @@ def _copy(name: str, folder: Path) -> int:
     source, written = template_folder(), 0
     for path in sorted(source.rglob("*")):
         relative = path.relative_to(source)
-        if not path.is_file() or _CACHES & set(relative.parts) or ".egg-info" in str(relative):
+        if not path.is_file() or any(map(_NOT_COPIED.fullmatch, relative.parts)):
             continue
         copy = folder / renamed(str(relative), name)
         copy.parent.mkdir(parents=True, exist_ok=True)

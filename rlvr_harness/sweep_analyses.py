@@ -11,6 +11,7 @@ from rlvr_harness.registry import load_plugins
 from rlvr_harness.run_reader import read_json
 from rlvr_harness.run_spec import parse_spec
 from rlvr_harness.run_store import RunStore
+from rlvr_harness.schemas.checking import read_results
 from rlvr_harness.scored_samples import Selection
 from rlvr_harness.scoring import (
     PerplexityWish,
@@ -65,7 +66,7 @@ def _analyse(folder: Path, roles: list[str], wish: Analyses, tell: Tell) -> None
             score_perplexity(store, scorers, PerplexityWish(roles[:1], roles, {}, selection), tell)
         if wish.entropy:
             score_entropy(store, scorers, roles, selection, tell)
-        results = read_json(folder, "results.json")
+        results = read_results(folder)
         add_analyses(results, folder, record)
         store.write_json("results.json", results)
 

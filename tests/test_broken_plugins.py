@@ -27,6 +27,15 @@ WRONG = {
         "@hookimpl\ndef provide_metrics():\n    return [Thing()]\n",
         "offers a metric that fails when it is looked at: ZeroDivisionError",
     ),
+    "raising_attribute": (
+        "class Plugin:\n    def __dir__(self):\n        raise ValueError('no file')\n"
+        "import sys\nsys.modules[__name__] = Plugin()\n",
+        "fails when it is looked at: ValueError: no file",
+    ),
+    "wrapper": (
+        IMPORT + "@hookimpl(wrapper=True)\ndef run_finished():\n    return (yield)\n",
+        "wraps run_finished, which is not allowed",
+    ),
     "failing_hook": (
         IMPORT + "@hookimpl\ndef provide_tasks():\n    raise ValueError('two\\nlines')\n",
         "fails in provide_tasks: ValueError: two lines",
@@ -103,6 +112,28 @@ def test_doctor_has_a_line_for_it(install, cli):
     assert "ok\tplugins: code " in out
 
 
+SANDBOX = """
+class Sandbox:
+    name = "mine"
+    description = "two\\nlines"
+    def isolation(self):
+        raise OSError("no engine")
+    def open(self):
+        raise OSError("no engine")
+@hookimpl
+def provide_sandboxes():
+    return [Sandbox()]
+"""
+
+
+def test_doctor_and_ls_take_a_sandbox_that_fails_and_a_description_of_two_lines(install, cli):
+    install("wrong", IMPORT + SANDBOX)
+    status, out, _ = cli("doctor")
+    fault = "plugin 'wrong' cannot say what it isolates: OSError: no engine; choose another with --sandbox"
+    assert status == 0 and f"no\tsandbox mine: {fault}" in out.splitlines()
+    assert "mine\ttwo lines" in cli("ls", "sandboxes")[1].splitlines()
+
+
 def test_help_and_version_need_no_plugin(install, cli):
     install("wrong", "raise SystemExit(5)")
     assert cli("--help")[0] == 0
@@ -144,6 +175,31 @@ def test_a_section_that_fails_says_so_in_its_place(install, cli, run_folder):
     assert status == 0
     assert "section &#x27;mine&#x27; of plugin &#x27;wrong&#x27; fails: ValueError: &lt;no&gt; number" in page
     assert "leave it out with --without wrong" in err
+
+
+TITLE = """
+class Section:
+    name = "mine"
+    rendered = False
+    @property
+    def title(self):
+        return 1 / 0 if self.rendered else "Mine"
+    def render_html(self, task, results):
+        self.rendered = True
+        return "<p>all</p>"
+@hookimpl
+def provide_report_sections():
+    return [Section()]
+"""
+
+
+def test_a_section_whose_title_fails_is_named_too(install, cli, run_folder):
+    install("wrong", IMPORT + TITLE)
+    assert cli("report", run_folder)[0] == 0
+    assert (
+        "section &#x27;mine&#x27; of plugin &#x27;wrong&#x27; fails: ZeroDivisionError"
+        in (run_folder / "report.html").read_text()
+    )
 
 
 METRIC = """

@@ -3,6 +3,7 @@
 import sys
 import threading
 import types
+from pathlib import Path
 
 import pluggy
 import pytest
@@ -112,6 +113,20 @@ def test_a_tracker_whose_server_is_down_costs_one_warning_and_no_run(cli, tmp_pa
     )
 
 
+def test_a_tracker_that_ends_the_process_ends_only_itself(results, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "wandb", types.SimpleNamespace(init=lambda **_: sys.exit("no key")))
+    follow(["wandb"], tmp_path, results)
+    assert "warning: --log wandb fails: SystemExit: no key; the run goes on" in capsys.readouterr().err
+
+
+def test_a_run_in_the_folder_where_it_was_called_is_named_after_it(results, tmp_path, monkeypatch):
+    fake = Recording()
+    monkeypatch.setitem(sys.modules, "wandb", fake.module)
+    monkeypatch.chdir(tmp_path)
+    follow(["wandb"], Path(), results)
+    assert fake.name == tmp_path.name
+
+
 def test_a_tracker_that_hangs_is_left_behind(results, tmp_path, monkeypatch, capsys):
     release = threading.Event()
     monkeypatch.setitem(sys.modules, "wandb", types.SimpleNamespace(init=lambda **_: release.wait()))
@@ -148,21 +163,41 @@ class Failing:
         self.calls.append("run_finished")
 
 
-def observers(plugin):
+def observers(*plugins):
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
-    manager.register(plugin, name="theirs")
+    for place, plugin in enumerate(plugins):
+        manager.register(plugin, name=f"theirs{place or ''}")
     return Observers(manager.hook)
 
 
-def test_an_observer_that_fails_is_named_once_and_asked_no_more(tmp_path, capsys):
-    plugin = Failing(ValueError("boom"))
+@pytest.mark.parametrize("first", [0, 1])
+def test_observers_are_told_in_the_order_that_they_ask_for(first):
+    calls = []
+    plugins = [
+        types.SimpleNamespace(stage_finished=hookimpl(lambda place=place: calls.append(place), tryfirst=place == first))
+        for place in range(2)
+    ]
+    observers(*plugins).tell("stage_finished", stage="sampling", run_dir=Path())
+    assert calls == [first, 1 - first]
+
+
+def test_an_observer_takes_only_the_facts_that_it_names(tmp_path):
+    calls = []
+    plugin = types.SimpleNamespace(run_finished=hookimpl(lambda run_dir: calls.append(run_dir)))
+    observers(plugin).tell("run_finished", results={}, run_dir=tmp_path)
+    assert calls == [tmp_path]
+
+
+@pytest.mark.parametrize("error", [ValueError("boom"), SystemExit("boom")])
+def test_an_observer_that_fails_is_named_once_and_asked_no_more(tmp_path, capsys, error):
+    plugin = Failing(error)
     told = observers(plugin)
     told.tell("run_started", spec={}, run_dir=tmp_path)
     told.tell("run_finished", results={}, run_dir=tmp_path)
     assert plugin.calls == ["run_started"]
     assert capsys.readouterr().err == (
-        "warning: plugin 'theirs' fails in run_started: ValueError: boom; the run goes on without it\n"
+        f"warning: plugin 'theirs' fails in run_started: {type(error).__name__}: boom; the run goes on without it\n"
     )
 
 

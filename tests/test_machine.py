@@ -62,6 +62,48 @@ def test_a_server_that_says_nothing_is_given_up(monkeypatch):
         assert doctor._unreachable(f"http://127.0.0.1:{silent.getsockname()[1]}") is not None
 
 
+@pytest.mark.parametrize("place", ["hub.local", "http://a b", "http://[1"])
+def test_a_hub_that_is_no_address_is_told_as_such(place):
+    assert doctor._unreachable(place) not in (None, f"no answer in {doctor.HUB_WAIT_S:.0f} s")
+
+
+def test_a_server_that_speaks_no_http_is_not_reachable():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer():
+            connection, _ = server.accept()
+            connection.recv(1000)
+            connection.sendall(b"SSH-2.0-hello\r\n")
+            connection.close()
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        assert "SSH-2.0-hello" in doctor._unreachable(f"http://127.0.0.1:{server.getsockname()[1]}")
+        answering.join()
+
+
+def test_a_stored_token_counts_as_one(monkeypatch, tmp_path):
+    (tmp_path / "token").write_text("hf_x")
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "token"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(doctor, "_unreachable", lambda url: None)
+    assert doctor._hub().endswith(" answers, with a token")
+
+
+def test_a_torch_that_does_not_load_is_a_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert doctor._torch().startswith("no\tGPU: torch does not load (import of torch halted")
+
+
+def test_a_mere_folder_is_no_engine(monkeypatch, tmp_path):
+    (tmp_path / "ray").mkdir()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "ray"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    assert doctor._optional("ray").startswith("no\tray: absent; ")
+
+
 def test_version_names_the_harness_and_what_decides_samples(cli):
     status, out, _ = cli("--version")
     lines = out.splitlines()

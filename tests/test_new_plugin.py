@@ -111,6 +111,27 @@ def test_a_folder_in_use_is_left_alone(tmp_path):
     assert files_of(tmp_path) == {"file": "mine"}
 
 
+def test_a_folder_that_cannot_be_is_one_line(tmp_path, cli):
+    status, _, err = cli("new-plugin", "my-sums", "-o", tmp_path / ("a" * 300))
+    assert (status, err.count("\n")) == (2, 1)
+    assert "cannot write the plugin: File name too long; choose another -o" in err
+
+
+def test_what_work_leaves_in_the_template_is_not_copied(tmp_path, monkeypatch):
+    worked_on = shutil.copytree(
+        TEMPLATE, tmp_path / "template", ignore=shutil.ignore_patterns("__pycache__", ".*_cache")
+    )
+    for name in (".venv312/lib/x.py", "rlvr_harness_template.egg-info/PKG-INFO", "runs/first/run.json", "dist/x.whl"):
+        (worked_on / name).parent.mkdir(parents=True)
+        (worked_on / name).write_bytes(b"\xff")
+    monkeypatch.setattr(starting_plugins, "template_folder", lambda: worked_on)
+    starting_plugins.start("my-sums", tmp_path / "new")
+    copied = {path.replace("my_sums", "template") for path in files_of(tmp_path / "new")}
+    assert copied == {str(path.relative_to(worked_on)) for path in worked_on.rglob("*") if path.is_file()} - {
+        *(".venv312/lib/x.py", "rlvr_harness_template.egg-info/PKG-INFO", "runs/first/run.json", "dist/x.whl")
+    }
+
+
 def test_an_empty_folder_will_do(tmp_path):
     starting_plugins.start("my-sums", tmp_path)
     assert (tmp_path / "pyproject.toml").is_file()

@@ -68,6 +68,27 @@ def test_a_results_json_by_itself_is_enough(counts, tmp_path):
     assert run.plot_pass_at_k().get_xlabel() == "k"
 
 
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [('{"tasks": {}}', "'schema' is missing"), ("[" * 100_000, "cannot be read: maximum recursion depth")],
+)
+def test_damaged_results_are_one_line_with_the_way_out(tmp_path, content, says):
+    (tmp_path / "results.json").write_text(content)
+    with pytest.raises(RunFolderError, match=f"{says}.*rlvr-harness resume"):
+        load_run(tmp_path)
+
+
+def test_a_home_folder_is_found(counts, monkeypatch):
+    monkeypatch.setenv("HOME", str(counts.parent))
+    assert load_run("~/run").tasks == ("sums",)
+
+
+def test_rows_below_none_are_refused(run):
+    assert len(run.samples("countdown", "model", limit=0)) == 0
+    with pytest.raises(UsageError, match="limit is -1; give a number of rows from 0 on, or None for all"):
+        run.samples("countdown", "model", limit=-1)
+
+
 def test_samples_come_with_their_verdicts_and_no_more_than_asked_for(run):
     everything = run.samples("countdown", "model", limit=None)
     assert len(everything) == 72  # 6 problems x 12 samples

@@ -141,6 +141,7 @@ def test_offline_an_upload_is_one_line(offline):
     ("words", "message"),
     [
         (["--push", "me/model", "--yes"], "--push needs a token that may write to me/model, in the variable HF_TOKEN"),
+        (["--push", "me/m\u00f6del"], "--push me/m\u00f6del: give a repository of the Hub as OWNER/NAME"),
         (["--push", "model"], "--push model: give a repository of the Hub as OWNER/NAME, or ROLE=OWNER/NAME"),
         (["--push", "rl=me/model"], "--push: the run has no model 'rl'; it has base, model"),
         (["--yes"], "--push, --yes and --pull_request belong to --format hub --push OWNER/NAME"),

@@ -417,6 +417,14 @@ def test_the_report_command_prints_the_table_and_puts_it_into_the_page(numbers, 
     assert "Beside published numbers" in page and "arXiv:1, table 1" in page
 
 
+def test_damaged_results_are_told_before_any_table(numbers, cli, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "results.json").write_text('{"tasks": {"maths": {"models": 3}}}')
+    status, out, err = cli("report", tmp_path / "run", "--published", numbers)
+    assert (status, out, err.count("\n")) == (1, "", 1)
+    assert "results.json is damaged: " in err and "`rlvr-harness resume" in err
+
+
 def test_a_task_without_published_numbers_has_no_section(numbers):
     results = report_cases.results("run", "org/else")
     section = PublishedSection(read_published(numbers)[:1])

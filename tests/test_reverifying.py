@@ -148,7 +148,7 @@ def test_under_a_sequential_plan_the_band_reaches_beyond_the_samples_of_a_stoppe
     assert list(band) == [1, 2, 4]
     # One of two right by the first: half the orders begin with it; the other is right by the second.
     assert [(point.low, point.high) for point in band.values()] == [(0.0, 1.0)] * 3
-    results = {"tasks": {"t": {"models": {"model": {"plan": plan}}}}}
+    results = {"schema": "rlvr-harness/results/1", "tasks": {"t": {"models": {"model": {"plan": plan}}}}}
     (folder / "results.json").write_text(json.dumps(results))
     (again,) = verify_again(folder, registry, "even", workers=1)
     assert again.band == band

@@ -204,11 +204,12 @@ def test_results_of_an_earlier_version_are_read_without_what_they_lack(run_folde
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("{}", "it holds no 'tasks'"),
-        ('{"schema": "rlvr-harness/results/1", "run": {}}', "it holds no 'tasks'"),
+        ("{}", "'schema' is missing (and 1 more)"),
+        ('{"schema": "rlvr-harness/results/1", "run": {}}', "'tasks' is missing"),
+        ('{"schema": "rlvr-harness/results/1", "run": {}, "tasks": 3}', "tasks: "),
         ('{"schema": "rlvr-harness/results/1", "run": {}, "tasks": {"t": 3}}', "tasks.t: "),
-        ("[" * 100_000, "it cannot be parsed"),
-        ('{"a": ' + "9" * 5000 + "}", "it cannot be parsed"),
+        ("[" * 100_000, "cannot be read: maximum recursion depth"),
+        ('{"a": ' + "9" * 5000 + "}", "cannot be read: Exceeds the limit"),
         ('{"schema": ', "cannot be read"),
     ],
 )

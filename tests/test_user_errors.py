@@ -174,6 +174,7 @@ PLACES = {
     "check-verifier": ("check-verifier {nowhere}", 1, "{nowhere} cannot be read"),
     "demo": ("demo --k 2 --limit 1 --quiet -o {file}", 1, "is or lies in a file; choose another with -o"),
 }
+PUBLISHED = "report {run} --published"
 CONTENT = {
     "config that is no YAML": ("run --config", "a: 1\nb: [1\nc: }\n", 2, "line 3 is not YAML"),
     "config of bytes": ("run --config", b"\xff\xfe", 2, "is not YAML: 'utf-8' codec can't decode"),
@@ -192,6 +193,8 @@ CONTENT = {
     "labelled row of nothing": ("check-verifier", '{"text": "x"}\n', 2, "row 1 has no gold, and give --task"),
     "labelled row cut short": ("check-verifier", '{"te', 1, "line 1 is not JSON"),
     "labelled text of a number": ("check-verifier", '{"gold": 1, "text": 3}\n', 1, "line 1: expected an object with"),
+    "published numbers of no day": (PUBLISHED, "rows: [{where: 2026-13-45}]\n", 2, "is not YAML: month must be in"),
+    "published tower": (PUBLISHED, "[" * 100_000, 2, "is not YAML: maximum recursion depth"),
     "no labelled rows": ("check-verifier", "", 1, "holds no rows"),
 }
 HALF = '{"schema": "rlvr-harness/results/1", "run": {}, "tasks": {"countdown": {"models": {"base": {}}}}}'
@@ -209,8 +212,17 @@ DAMAGE = {
     "view": ("view {run} --no_browser", "run.json", "{", 1, "run.json cannot be read"),
     "report": ("report {run}", "results.json", '{"x": 3', 1, "results.json cannot be read: Expecting"),
     "report a list": ("report {run}", "results.json", "[]", 1, "results.json is damaged: not a JSON object"),
-    "report a number": ("report {run}", "results.json", '{"tasks": 3}', 1, "its 'tasks' is not a JSON object"),
-    "report nothing": ("report {run}", "results.json", "{}", 1, "it holds no 'tasks'; `rlvr-harness resume"),
+    "report a number": (
+        "report {run}",
+        "results.json",
+        HALF.partition('{"countdown')[0] + "3}",
+        1,
+        "tasks: Input should be a valid dictionary, not 3; ",
+    ),
+    "report nothing": ("report {run}", "results.json", "{}", 1, "'schema' is missing (and 1 more); `rlvr-harness res"),
+    "resume a tower": ("resume {run}", "run.json", "[" * 100_000, 1, "run.json cannot be read: maximum recursion"),
+    "resume a long number": ("resume {run}", "run.json", '{"a": ' + "9" * 5000, 1, "run.json cannot be read: Exceeds"),
+    "ppl of no results": ("ppl {run}", "results.json", "{}", 1, "results.json is damaged: 'schema' is missing"),
     "export": ("export {run} -o {tmp}/x", "results.json", HALF, 1, "'tasks.countdown.problems' is missing"),
     "export csv": ("export {run} --format csv -o {tmp}/x", "results.json", '{"tasks": {}}', 1, "'schema' is missing"),
     "leaderboard": ("leaderboard {run} -o {tmp}/x", "results.json", "{", 1, "results.json is damaged"),

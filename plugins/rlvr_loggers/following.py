@@ -78,7 +78,7 @@ class Follower:
         while (call := self._calls.get()) is not None:
             try:
                 call(self._tracker)
-            except Exception as error:  # noqa: BLE001  (a library that may do anything is called; the error is told)
+            except (Exception, SystemExit) as error:  # noqa: BLE001  (a library that may do anything; the error is told)
                 self._warn(f"fails: {type(error).__name__}: {first_line(error)}")
                 return
 

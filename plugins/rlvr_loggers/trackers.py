@@ -54,7 +54,7 @@ class Wandb:
         """Begins the run, with its options as settings."""
         import wandb
 
-        self._run = wandb.init(project=PROJECT, name=folder.name, dir=str(folder), config=dict(spec))
+        self._run = wandb.init(project=PROJECT, name=folder.resolve().name, dir=str(folder), config=dict(spec))
 
     def stage(self, stage: str) -> None:
         """Notes that a stage is done."""
@@ -77,7 +77,7 @@ class Trackio:
         import trackio
 
         self._library = trackio
-        trackio.init(project=PROJECT, name=folder.name, config=dict(spec))
+        trackio.init(project=PROJECT, name=folder.resolve().name, config=dict(spec))
 
     def stage(self, stage: str) -> None:
         """Notes that a stage is done."""
@@ -101,7 +101,7 @@ class Mlflow:
         self._client = MlflowClient()
         known = self._client.get_experiment_by_name(PROJECT)
         experiment = known.experiment_id if known else self._client.create_experiment(PROJECT)
-        self._run = self._client.create_run(experiment, run_name=folder.name).info.run_id
+        self._run = self._client.create_run(experiment, run_name=folder.resolve().name).info.run_id
         for name, value in spec.items():
             if value not in (None, {}, []):
                 self._client.log_param(self._run, name, str(value)[:MLFLOW_TEXT])

@@ -25,7 +25,7 @@ from rlvr_harness.report.reading import (
 from rlvr_harness.report.tables import Table
 from rlvr_harness.report.terminal import render_table
 from rlvr_harness.report.wording import MINUS, NONE
-from rlvr_harness.run_reader import read_json
+from rlvr_harness.schemas.checking import read_results
 
 SCHEMA = "rlvr-harness/published/1"
 HEADING = "Beside published numbers"
@@ -62,7 +62,7 @@ def read_published(path: Path) -> list[PublishedRow]:
         loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"--published {path}: {error.strerror}") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+    except (ValueError, RecursionError, yaml.YAMLError) as error:  # ValueError: no UTF-8, or a date such as 2026-13-45
         raise UsageError(f"--published {path} is not YAML: {first_line(error)}") from error
     if not isinstance(loaded, dict) or loaded.get("schema") != SCHEMA or not isinstance(loaded.get("rows"), list):
         raise UsageError(f"--published {path}: expected `schema: {SCHEMA}` and a list `rows`")
@@ -175,7 +175,7 @@ class PublishedSection:
 
     def lines(self, folders: Sequence[Path]) -> Iterator[str]:
         """A table for each task of the runs of which there are numbers, or a line that there is none."""
-        reports = [read_json(folder, "results.json") for folder in folders]
+        reports = [read_results(folder) for folder in folders]
         each = [found for results in reports for found in published_tables(self.rows, results)]
         yield from (render_table(f"{name}: {HEADING.lower()}", table) for name, table in each)
         if not each:

@@ -30,10 +30,6 @@ def read_results(folder: Path, whole: bool = False) -> dict[str, Any]:
         if not path.is_file():
             raise
         raise RunFolderError(f"{error}; {_way_out(folder)}") from error
-    except (RecursionError, ValueError) as error:
-        # ValueError: an integer of thousands of digits.
-        kind = type(error).__name__
-        raise RunFolderError(f"{path} is damaged: it cannot be parsed ({kind}); {_way_out(folder)}") from error
     try:
         Results.model_validate(content)
     except ValidationError as error:

@@ -20,7 +20,7 @@ class SolvedSection:
         models = results["tasks"][task]["models"]
         found = {role: model.get("plugin_metrics", {}).get(self.name) for role, model in models.items()}
         rows = [
-            f'<tr><th scope="row">{escape(role)}</th><td>{metric["solved"]} of {metric["problems"]}</td></tr>'
+            f'<tr><th scope="row">{escape(role)}</th><td>{metric["solved"]:,} of {metric["problems"]:,}</td></tr>'
             for role, metric in found.items()
             if metric is not None
         ]

@@ -7,22 +7,23 @@ import sqlite3
 
 from rlvr_harness import FinishReason, Problem, Sample, Verdict, WorkLimits
 
-from rlvr_sql.database import QueryFault
+from rlvr_sql.database import LONGEST_QUERY, QueryFault
 from rlvr_sql.questions import same_rows
 
 _FENCED = re.compile(r"```(?:sql)?\s*\n(.*?)(?:```|\Z)", re.DOTALL | re.IGNORECASE)
 _BEGINS = re.compile(r"\s*(?:--[^\n]*\n\s*)*(?:SELECT|WITH)\b", re.IGNORECASE)
 
 
-_READ = 20_000
-"""Characters of a completion that are read: five times the longest query that is run."""
+_READ = LONGEST_QUERY + 1
+"""Characters that are read: a query that has not ended by then is too long."""
 
 
 class SqlVerifier:
     """RIGHT when the query gives the right rows on every hidden database; order counts where it is asked for.
 
     Reasons of WRONG: no_answer (no query; truncated where the token limit was hit), other_rows, and the faults of
-    `database.run_query`: invalid_query, refused (it would write, or read what is not a table), too_slow, too_many_rows.
+    `database.run_query`: invalid_query, refused (it would write, or read what is not a table), too_long, too_large,
+    too_slow, too_many_rows, no_rows.
     """
 
     name = "sql"
@@ -71,10 +72,11 @@ def read_query(text: str) -> str | None:
     "```sql\\nSELECT 1;\\n```" -> "SELECT 1"
     """
     blocks = _FENCED.findall(text)
-    query: str = (blocks[-1] if blocks else text)[:_READ].strip()
+    query: str = (blocks[-1] if blocks else text).strip()[:_READ]
     if not _BEGINS.match(query):
         return None
-    for end in (match.end() for match in re.finditer(";", query)):
-        if sqlite3.complete_statement(query[:end].replace("\0", " ")):  # a semicolon in a string ends nothing
+    plain = query.encode("utf-8", "replace").decode().replace("\0", " ")  # as long; lone surrogates would raise
+    for end in (match.end() for match in re.finditer(";", plain)):
+        if sqlite3.complete_statement(plain[:end]):  # a semicolon in a string ends nothing
             return query[: end - 1].strip()
     return query

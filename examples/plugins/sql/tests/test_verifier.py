@@ -74,10 +74,17 @@ def test_rows_written_down_are_wrong_on_another_database():
         ("-- counts\nWITH t AS (SELECT 1) SELECT * FROM t", "-- counts\nWITH t AS (SELECT 1) SELECT * FROM t"),
         ("The answer is SELECT 1", None),
         ("", None),
+        ("SELECT '\ud800'; SELECT 2", "SELECT '\ud800'"),
+        ("SELECT '\0;'; SELECT 2", "SELECT '\0;'"),
     ],
 )
 def test_the_first_statement_of_the_last_block_is_read(text, query):
     assert read_query(text) == query
+
+
+def test_a_first_statement_ends_before_any_length_of_text():
+    assert read_query("SELECT 1;" + "x" * 100_000) == "SELECT 1"
+    assert judge(of_family("top"), "SELECT '" + ";" * 100_000).reason == "too_long"
 
 
 def test_a_cut_text_without_query_is_truncated():
@@ -85,7 +92,17 @@ def test_a_cut_text_without_query_is_truncated():
 
 
 @pytest.mark.parametrize(
-    "text", ["\0", "SELECT \0;", "SELECT '\ud800'", "```" * 5000, "SELECT " + "(" * 9000, "SELECT 💥", ";" * 30_000]
+    "text",
+    [
+        "\0",
+        "SELECT \0;",
+        "SELECT '\ud800'",
+        "SELECT '\ud800';",
+        "```" * 5000,
+        "SELECT " + "(" * 9000,
+        "SELECT 💥",
+        ";" * 30_000,
+    ],
 )
 def test_junk_survives(text):
     assert judge(of_family("top"), text).outcome is Outcome.WRONG
