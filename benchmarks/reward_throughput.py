@@ -71,7 +71,8 @@ def code_batches(problems: Sequence[Problem], solutions: Sequence[str], count: i
     for number, (at, wrong) in zip(
         range(count * size), itertools.cycle(itertools.product(range(len(problems)), (False, True))), strict=False
     ):
-        body = re.sub(r"\breturn\b.*", "return None", solutions[at]) if wrong else solutions[at]
+        entry = problems[at].metadata["entry_point"]
+        body = f"{solutions[at]}\n\ndef {entry}(*inputs):\n    return None\n" if wrong else solutions[at]
         rows.append((f"```python\n{body}\n# {number}\n```", labels[at]))
     return _cut(rows, count, size)
 
