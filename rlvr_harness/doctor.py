@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 from rlvr_harness import demo_models, provenance
 from rlvr_harness.errors import HarnessError, first_line
-from rlvr_harness.registry import load_working
+from rlvr_harness.registry import Registry, load_working
 
 LOW_DISK_GB = 5.0
 LOW_MEMORY_GB = 4.0
@@ -38,10 +38,11 @@ def lines() -> Iterator[str]:
     """Checks this machine."""
     for check in (_python, _torch, _memory, _disk, _cache, _hub):
         yield check()
-    yield from _plugins()
+    registry, told = _plugins()
+    yield from told
     yield _demo()
     yield from (_optional(module) for module in OPTIONAL)
-    yield from _sandboxes()
+    yield from _sandboxes(registry) if registry else ()
 
 
 def _line(ok: bool, what: str, mend: str = "") -> str:
@@ -139,24 +140,18 @@ def _optional(module: str) -> str:
         return _line(True, f"{extra}, of unknown version")
 
 
-def _plugins() -> Iterator[str]:
-    """A line for those that load, and one for each that is broken."""
+def _plugins() -> tuple[Registry | None, list[str]]:
+    """What could be loaded, with a line for that and one for each plugin that is broken."""
     try:
         registry, broken = load_working()
     except HarnessError as error:
-        yield _line(False, f"plugins: {error}")
-        return
-    yield _line(True, f"plugins: {', '.join(f'{p.name} {p.version}' for p in registry.plugins) or 'none'}")
-    for one in broken:
-        yield _line(False, f"plugins: {one.fault}")
+        return None, [_line(False, f"plugins: {error}")]
+    names = ", ".join(f"{plugin.name} {plugin.version}" for plugin in registry.plugins) or "none"
+    return registry, [_line(True, f"plugins: {names}"), *(_line(False, f"plugins: {one.fault}") for one in broken)]
 
 
-def _sandboxes() -> Iterator[str]:
-    """A line per sandbox; none where no plugin can be loaded, which has a line of its own."""
-    try:
-        registry = load_working()[0]
-    except HarnessError:
-        return
+def _sandboxes(registry: Registry) -> Iterator[str]:
+    """A line per sandbox."""
     for sandbox in registry.all("sandbox"):
         try:
             found = sandbox.isolation()

@@ -21,8 +21,6 @@ from rlvr_harness.schemas.checking import read_results
 Results = Mapping[str, Any]
 METRIC = "pass@1"
 """The score of an exported sample: the mean over a problem's samples is its share of pass@1."""
-NEEDED = ("name", "samples", "right", "void", "plan", "counts", "pass_at_k")
-"""What exporters read of a model's results."""
 POINT = ("value", "low", "high", "sampling_low", "sampling_high")
 
 

@@ -1,4 +1,4 @@
-"""The three trackers, each behind the same four calls; their libraries are imported when one is opened."""
+"""The three trackers, each behind the same three calls; their libraries are imported when one is opened."""
 
 from __future__ import annotations
 
