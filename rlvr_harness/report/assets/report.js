@@ -106,7 +106,8 @@
     const short = width < 620;
     const ends = (plot.kind === "cells" || plot.kind === "bars") && plot.bins.map((_, i) => String(10 * i));
     if (plot.kind === "lines") {
-      if (plot.ticks.length) Object.assign(x, { tickvals: plot.ticks, ticktext: plot.ticks.map((k) => k.toLocaleString("en")) });
+      const ticks = plot.ticks.length > 10 ? plot.ticks.filter((_, i) => i % 2 === 0) : plot.ticks;  // more would be tilted
+      if (ticks.length) Object.assign(x, { tickvals: ticks, ticktext: ticks.map((k) => k.toLocaleString("en")) });
       x.type = plot.ticks.length && log ? "log" : "linear";
       y.rangemode = "tozero";
       if (plot.zero) Object.assign(y, { zeroline: true, zerolinecolor: css("--ink"), zerolinewidth: 1.2 });
