@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class Style(StrEnum):
@@ -91,8 +91,7 @@ class Exit(StrEnum):
     """The machine's fault, not the program's: the box must be replaced and the job run again."""
 
 
-@dataclass(frozen=True, slots=True)
-class TestRun:
+class TestRun(NamedTuple):
     """One test as it went. `output` is what the program made of it: bytes to distrust. `detail` is a short text."""
 
     exit: Exit

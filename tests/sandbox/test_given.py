@@ -50,3 +50,23 @@ def test_each_reading_is_a_copy_of_its_own():
     data = tagged.encode([[1, 2]], 1 << 10)
     given.decode(data)[0].append(3)
     assert given.decode(data) == [[1, 2]]
+
+
+@drawn(VALUES)
+def test_the_quick_form_holds_the_same_values_and_types(value):
+    assert typed(given.decode(given.quick(tagged.encode(value, 1 << 30)))) == typed(value)
+
+
+def test_plain_arguments_have_a_quick_form_and_sets_and_decimals_keep_theirs():
+    plain, others = [1, 2.5, "\ud800", b"a", {"k": (None, True)}], [[{1, 2}], [Decimal("1.50")], [bytearray(b"ab")]]
+    data = tagged.encode(plain, 1 << 10)
+    assert given.quick(data) != data
+    assert given.decode(given.quick(data)) == plain
+    assert all(given.quick(data) == data for data in (tagged.encode(value, 1 << 10) for value in others))
+
+
+def test_one_list_in_two_places_arrives_as_two_lists():
+    shared = [1]
+    first, second = given.decode(given.quick(tagged.encode([shared, shared], 1 << 10)))
+    first.append(2)
+    assert second == [1]

@@ -46,6 +46,8 @@ class Forker:
         `hooks`: there may be modules loaded that want to be told of a fork. Of our own choice only `random` does.
         """
         self._link, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+        self._told: tuple[Any, ...] = ()
+        self._message = b""
         self.pid = os.fork()
         if self.pid == 0:
             self._link.close()
@@ -58,8 +60,11 @@ class Forker:
 
     def start(self, job: Mapping[str, Any], ends: Sequence[int]) -> int:
         """The process id of a new child. `ends`: of the pipes it writes to, for its results and (script) its output."""
-        about = marshal.dumps((job["style"], job["caps"], job["limits"]))
-        message = len(about).to_bytes(4, "little") + about
+        about = job["style"], job["caps"], job["limits"]
+        if about != self._told:  # most jobs are as the one before
+            data = marshal.dumps(about)
+            self._told, self._message = about, len(data).to_bytes(4, "little") + data
+        message = self._message
         descriptors = b"".join(end.to_bytes(4, "little") for end in ends)
         self._link.sendmsg([message[:_PART_BYTES]], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, descriptors)])
         for at in range(_PART_BYTES, len(message), _PART_BYTES):

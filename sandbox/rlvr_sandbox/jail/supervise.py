@@ -87,7 +87,7 @@ class Watch:
         if ended.how == "lost":
             self.clean = False
         if ended.how not in ("stopped", "complete"):
-            self._report(ended.how, ended.output, ended.detail)
+            self._report(ended.how, ended.output, ended.detail, self._usage.cpu_s)
 
     def _how_it_went(self, code: int) -> Ended:
         """The child ended by itself: what that means."""
@@ -173,10 +173,12 @@ class Watch:
             self._kept_waiting_test, self._kept_waiting_before = self._test, waited
         return waited - self._kept_waiting_before
 
-    def _check_cpu(self) -> None:
+    def _check_cpu(self) -> float:
+        """What was used so far."""
         used = self._usage.cpu_s
         if used - self._last_cpu > self._cpu_limit() or used > self._limits["total_cpu_s"]:
             raise Ended("timeout", "CPU time")
+        return used
 
     def _take_results(self) -> bool:
         """Reads once from the result pipe; False at its end, or where there is nothing."""
@@ -187,16 +189,18 @@ class Watch:
         self._frames += data
         if not self._confinement.wraps:
             self._usage.look_at_first()
-        while len(self._frames) >= wire.HEAD_SIZE:
-            kind, size = wire.head(self._frames)
+        at = 0
+        while len(self._frames) - at >= wire.HEAD_SIZE:
+            kind, size = wire.head(self._frames, at)
             if kind not in b"RCXVEL" or size > self._frame_cap(kind):
                 raise Ended("output" if kind == b"V" else "died", "the result stream is not what was asked for")
-            end = wire.HEAD_SIZE + size
+            end = at + wire.HEAD_SIZE + size
             if len(self._frames) < end:
                 break
-            body = bytes(self._frames[wire.HEAD_SIZE : end])
-            del self._frames[:end]
+            body = bytes(self._frames[at + wire.HEAD_SIZE : end])
+            at = end
             self._handle(kind, body)
+        del self._frames[:at]
         return bool(data)
 
     def _frame_cap(self, kind: bytes) -> int:
@@ -222,12 +226,12 @@ class Watch:
     def _take_answer(self, kind: bytes, body: bytes) -> None:
         if self._confinement.wraps:
             self._usage.look()
-        self._check_cpu()
+        cpu_s = self._check_cpu()
         if kind == b"E":
             raise Ended("raised", body.decode("utf-8", "replace"))
         if kind == b"L" or self._job["style"] == SCRIPT:
             raise Ended("output", "more than is kept")
-        self._report("returned", body, "")
+        self._report("returned", body, "", cpu_s)
         if self._test == len(self._job["caps"]):
             raise Ended("complete")
 
@@ -245,11 +249,12 @@ class Watch:
         return bool(data)
 
     def last_reports(self) -> bytes:
-        """Frames that are still to be sent when `run` has returned."""
-        peak_mb = self._usage.peak_mb
-        frames = [wire.frame(b"T", report._replace(peak_mb=peak_mb).packed()) for report in self._reports]
+        """What is still to be sent when `run` has returned."""
+        if not self._reports:
+            return b""
+        frame = wire.pack_reports(self._reports, self._usage.peak_mb)
         self._reports.clear()
-        return b"".join(frames)
+        return frame
 
     def _send_reports(self) -> None:
         """Sends what is known. How long the judge lets us wait is not the program's time."""
@@ -269,8 +274,8 @@ class Watch:
         if frame.kind == b"S" and frame.body == self._job["id"]:
             raise Ended("stopped")
 
-    def _report(self, how: str, output: bytes, detail: str) -> None:
-        now, cpu = time.monotonic(), self._usage.cpu_s
-        used = max(0.0, cpu - self._last_cpu), now - self._last_wall
+    def _report(self, how: str, output: bytes, detail: str, cpu_s: float) -> None:
+        now = time.monotonic()
+        used = max(0.0, cpu_s - self._last_cpu), now - self._last_wall
         self._reports.append(wire.Report(self._test, *used, 0.0, how, detail[:200], output))
-        self._test, self._last_cpu, self._last_wall = self._test + 1, cpu, now
+        self._test, self._last_cpu, self._last_wall = self._test + 1, cpu_s, now
