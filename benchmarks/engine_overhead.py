@@ -109,7 +109,7 @@ def _sample_all(prepared: PreparedRun, model: OpenModel, folder: Path, rows: int
     with RunStore(folder) as store:
         cells = [Cell(folder, "model", task, 0, rows) for task in prepared.tasks]
         progress = Progress("model", {task.name: task.k for task in prepared.tasks}, None)
-        with Line(store, cells, 1, progress, "hf") as line:
+        with Line(store, cells, progress, "hf") as line:
             return sum(speed.samples for speed in line.sample(model).values())
 
 

@@ -9,6 +9,7 @@ k = 1024) and prints the share. The imports of torch and transformers are part o
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 STARTED = time.perf_counter()
 
@@ -21,7 +22,8 @@ def main(folder: Path, gen_kwargs: str) -> None:
     from rlvr_harness.run_spec import parse_spec
 
     spent = 0.0
-    plain = GenerationMixin.generate
+    mixin: Any = GenerationMixin
+    plain = mixin.generate
 
     def timed(*args: object, **kwargs: object) -> object:
         nonlocal spent
@@ -31,7 +33,7 @@ def main(folder: Path, gen_kwargs: str) -> None:
         finally:
             spent += time.perf_counter() - started
 
-    GenerationMixin.generate = timed
+    mixin.generate = timed
     models = {"model": "demo/rlvr", "base": "demo/base"}
     finished = app.run(parse_spec({**models, "gen_kwargs": gen_kwargs, "output_path": folder}), quiet=True)
     wall = time.perf_counter() - STARTED

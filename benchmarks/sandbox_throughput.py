@@ -87,7 +87,7 @@ def _processes() -> dict[int, tuple[str, int, float]]:
 
 def _tree(root: int) -> dict[int, float]:
     """CPU seconds of a process and of each one below it."""
-    processes, tree = _processes(), {}
+    processes, tree = _processes(), dict[int, float]()
     level = [root] if root in processes else []
     while level:
         tree |= {pid: processes[pid][2] for pid in level}

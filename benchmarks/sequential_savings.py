@@ -4,7 +4,7 @@
 
 A population is a number of problems and a law of their success chances p in one sample. Each problem's outcomes are
 drawn once, to the largest k, and read twice: all of them (the fixed plan), and stage by stage (16, 32, .. k, stopping
-after r right ones). For k = 128 and 1024 and r = 4 and 8 one line says which share of the samples the plan drew; how
+after r right ones). For k = 128 and 1024 and r = 3, 4 and 8 one line says which share of the samples the plan drew; how
 far its pass@k curve lies from the fixed one at most, in half-widths of the fixed curve's own 95 % interval (problems
 resampled: what a paper reports); and how wide its intervals are against the fixed ones, at most over the curve.
 
@@ -38,7 +38,7 @@ from rlvr_harness.metrics.sequential import sequential_curve
 
 FIRST_STAGE = 16
 LARGEST = (128, 1024)
-LIMITS = (4, 8)
+LIMITS = (3, 4, 8)
 
 
 @dataclass(frozen=True)

@@ -126,8 +126,8 @@ def jsonl_bytes(batch: list[Sample]) -> int:
         names = ("problem_id", "index", "seed", "text", "finish_reason", "n_tokens", "logprob_sum")
         rows.append({name: getattr(sample, name) for name in names})
         found = verdict(sample)
-        names = ("problem_id", "index", "outcome", "answer", "reason", "seconds")
-        rows.append({name: getattr(found, name) for name in names})
+        said = ("problem_id", "index", "outcome", "answer", "reason", "seconds")
+        rows.append({name: getattr(found, name) for name in said})
     return sum(len(json.dumps(row, ensure_ascii=False).encode()) + 1 for row in rows)
 
 
@@ -165,7 +165,7 @@ def measure(folder: Path, problems: int, n: int) -> None:
     timed("settled_keys", lambda: sum(len(settled_keys(folder, "math", m, "math")) for m in MODELS))
     timed("count_verdicts", lambda: sum(v.count for m in MODELS for v in count_verdicts(folder, "math", m, "math")))
     timed(
-        "read_texts, all characters once", lambda: sum(len(t[1]) for m in MODELS for t in read_texts(folder, "math", m))
+        "read_texts, all characters once", lambda: sum(len(t[2]) for m in MODELS for t in read_texts(folder, "math", m))
     )
     settled = {m: settled_keys(folder, "math", m, "math") for m in MODELS}
     timed(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -61,7 +62,13 @@ def samples_of(
         start = int(draws.integers(0, max(1, len(filler) - length)))
         answer = reference if good else wrong[mistakes[index]]
         texts.append(f"{filler[start : start + length]} \\boxed{{{answer}}}")
-    columns = [[problem_id] * len(texts), range(len(texts)), texts, ["stop"] * len(texts), [n // 4 for n in lengths]]
+    columns: list[Any] = [
+        [problem_id] * len(texts),
+        range(len(texts)),
+        texts,
+        ["stop"] * len(texts),
+        [n // 4 for n in lengths],
+    ]
     return pa.table([pa.array(column, kind.type) for column, kind in zip(columns, SCHEMA, strict=True)], schema=SCHEMA)
 
 
@@ -71,8 +78,8 @@ def main() -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("--run", type=Path, help="run folder whose problems are taken")
     parser.add_argument("--task", default="math500", help="task of that run folder")
-    for name, default in (("problems", 500), ("n", 1024), ("bytes", 2500), ("seed", 0)):
-        parser.add_argument(f"--{name}", type=int, default=default)
+    for name, size in (("problems", 500), ("n", 1024), ("bytes", 2500), ("seed", 0)):
+        parser.add_argument(f"--{name}", type=int, default=size)
     for name, default in (("alpha", 0.5), ("beta", 1.5)):
         parser.add_argument(f"--{name}", type=float, default=default)
     arguments = parser.parse_args()

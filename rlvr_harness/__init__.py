@@ -54,6 +54,7 @@ from rlvr_harness.executor_contracts import (
 )
 from rlvr_harness.hookspecs import hookimpl
 from rlvr_harness.lm_eval_bridge import generate_texts, lm_eval_model_names, open_lm, packaged_task, yaml_task
+from rlvr_harness.lm_eval_likelihoods import score_tokens
 from rlvr_harness.local_tokenizer import LocalTokenizer, about_tokens
 from rlvr_harness.logged_numbers import curve_rows, run_settings, summary_numbers
 from rlvr_harness.pair_tokens import text_ids
@@ -224,6 +225,7 @@ __all__ = [
     "reward_fault",
     "run_script",
     "run_settings",
+    "score_tokens",
     "sees_pictures",
     "summary_numbers",
     "survey_environment",

@@ -29,6 +29,8 @@ from rlvr_harness.task_files import hash_documents
 from rlvr_harness.training_contracts import TrainingRequest
 
 PREFIX = "lm_eval:"
+REVISION = "lm-eval "
+"""How `data_revision` begins for lm-eval's own tasks."""
 PROBED_PROBLEMS = 3
 GROUP_KEYS = frozenset({"group", "group_alias", "task", "tag", "aggregate_metric_list", "metadata", "version"})
 NOTHING_FOUND = (
@@ -79,7 +81,7 @@ class LmEvalTask:
         return LoadedTask(
             problems=problems,
             verifier=LmEvalVerifier(file, rule, f"{task.VERSION} {rule} {_code_hash(file)}"),
-            data_revision=f"lm-eval {task.DATASET_PATH} version {task.VERSION}",
+            data_revision=f"{REVISION}{task.DATASET_PATH} version {task.VERSION}",
             data_hash=hash_documents([problem.metadata for problem in problems]),
             max_gen_toks=(task.config.generation_kwargs or {}).get("max_gen_toks"),
             notes=(describe_rule(rule, scoring), *notes),

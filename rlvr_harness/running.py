@@ -221,7 +221,7 @@ def _record_model(record: dict[str, Any], prepared: PreparedRun, role: str, mode
         "chat_template_hash": profile.chat_template_hash,
     }
     before = now | record["models"].get(role, {})
-    if before["weight_hash"] != now["weight_hash"]:
+    if before["weight_hash"] not in (None, now["weight_hash"]):
         raise RunFolderError(
             f"{store.folder}: the weights of the {role} model ({now['path']}) have changed since the run began; "
             "start a new run with -o"

@@ -49,7 +49,8 @@ LAYERS = (
     {
         *{"contracts", "planning", "metrics", "run_store", "run_reader", "parts", "run_spec", "presets", "task_files"},
         *{"scheduling", "feeding", "costing"},
-        *{"lm_eval_bridge", "lm_eval_view", "demo_models", "progress", "provenance", "engine_args", "fairness"},
+        *{"lm_eval_bridge", "lm_eval_likelihoods", "lm_eval_view"},
+        *{"demo_models", "progress", "provenance", "engine_args", "fairness"},
         *{"foreign_metric", "foreign_tasks", "local_rows", "local_tokenizer", "sandbox_contracts"},
         *{"checkpoints", "end_tokens", "marks", "executor_contracts", "verifier_workers"},
         *{"sampler_contracts", "pictures", "schemas"},

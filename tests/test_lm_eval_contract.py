@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import inspect
 import json
 from pathlib import Path
 
@@ -66,6 +67,13 @@ def test_lm_eval_opens_models_under_the_name_hf():
     model_class = get_model("hf")
     assert model_class.__name__ == "HFLM"
     assert {"create_from_arg_obj", "tok_batch_encode", "model", "tokenizer"} <= set(dir(model_class))
+
+
+def test_lm_eval_models_can_be_asked_about_tokens():
+    model = importlib.import_module("lm_eval.api.model").TemplateLM
+    assert {"_loglikelihood_tokens", "tok_encode", "prefix_token_id", "backend", "tokenizer"} <= set(dir(model))
+    asked = inspect.signature(importlib.import_module("lm_eval.api.registry").get_model("hf")._loglikelihood_tokens)
+    assert list(asked.parameters)[:3] == ["self", "requests", "disable_tqdm"]
 
 
 def test_lm_eval_tasks_have_what_the_bridge_reads():

@@ -280,7 +280,8 @@ def test_a_faulty_text_file_is_told_with_its_line(finished_run, cli, tmp_path, l
 def test_unknown_models_and_engines_that_cannot_score_are_refused(run_folder, cli):  # noqa: F811
     assert "the run has the models base, model" in cli("ppl", run_folder, "--models", "nobody")[2]
     status, _, err = cli("ppl", run_folder, "--sampler", "lm_eval:dummy")
-    assert status == 2 and "cannot score texts; open the models with --sampler hf" in err
+    assert status == 1 and "lm_eval:dummy cannot score texts: it makes its log-likelihoods up" in err
+    assert "open the models with --sampler hf" in err
 
 
 def test_weights_that_have_changed_since_are_refused(run_folder, cli, tiny_base):  # noqa: F811

@@ -115,6 +115,7 @@ PUBLIC = [
     "reward_fault",
     "run_script",
     "run_settings",
+    "score_tokens",
     "sees_pictures",
     "summary_numbers",
     "survey_environment",

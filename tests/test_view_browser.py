@@ -14,6 +14,8 @@ from rlvr_harness.marks import read_marks
 from rlvr_harness.viewing.guard import Guard
 from rlvr_harness.viewing.index import Index
 from rlvr_harness.viewing.server import Address, Server, listening
+from rlvr_harness.viewing.task_pictures import load_pictures
+from tests import picture_fakes
 from tests import view_fakes as fakes
 
 pytestmark = pytest.mark.slow
@@ -50,13 +52,14 @@ def run(tmp_path_factory):
 
 
 @contextmanager
-def serving(folder):
+def serving(folder, load_pictures=None):
     """Address of a server that answers in a thread of its own."""
     ready, stop, loop = Event(), asyncio.Event(), asyncio.new_event_loop()
     with listening(Address()) as taken, Index(folder) as index:
 
         async def serve():
-            runner = web.AppRunner(Server(index, Guard.make("127.0.0.1", None)).application(), shutdown_timeout=1.0)
+            server = Server(index, Guard.make("127.0.0.1", None), load_pictures)
+            runner = web.AppRunner(server.application(), shutdown_timeout=1.0)
             await runner.setup()
             await web.SockSite(runner, taken).start()
             ready.set()
@@ -169,20 +172,72 @@ def test_every_page_reads_without_scripts(chromium, site, run):
     context.close()
 
 
+@pytest.fixture(scope="module")
+def axe():
+    package = pytest.importorskip("axe_core_python", reason="axe-core-python is not installed")
+    return (Path(package.__path__[0]) / "axe.min.js").read_text(encoding="utf-8")
+
+
+def assert_fits_and_is_accessible(opened, axe, path):
+    opened.evaluate(axe)
+    found = opened.evaluate("axe.run()")["violations"]
+    assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == [], path
+    assert opened.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1600])
-def test_pages_fit_and_have_no_serious_fault_of_access(chromium, site, scheme, width):
-    package = pytest.importorskip("axe_core_python", reason="axe-core-python is not installed")
-    axe = (Path(package.__path__[0]) / "axe.min.js").read_text(encoding="utf-8")
+def test_pages_fit_and_have_no_serious_fault_of_access(chromium, site, axe, scheme, width):
     context = chromium.new_context(base_url=site, color_scheme=scheme, viewport={"width": width, "height": 900})
     opened = context.new_page()
     paths = ("/", "/problems", "/problem?id=p2", "/problem?id=hostile", "/sample?id=exact&model=base&index=0", "/audit")
     for path in (*paths, "/samples", "/samples?q=step", "/verifiers", "/problem?id=absent"):
         opened.goto(path)
-        opened.evaluate(axe)
-        found = opened.evaluate("axe.run()")["violations"]
-        assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == [], path
-        assert opened.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+        assert_fits_and_is_accessible(opened, axe, path)
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def picture_site(tmp_path_factory):
+    """A run with a wide picture and a tall one, larger than any window, and its queue."""
+    top = tmp_path_factory.mktemp("pictures")
+    pictures = [picture_fakes.drawing(size=(2400, 700)), picture_fakes.drawing("WEBP", (300, 2000)), b"<svg/>"]
+    folder = picture_fakes.write_run(top / "run", picture_fakes.write_data(top / "data", pictures))
+    (folder / "audit").mkdir()
+    lines = [fakes.queue_line(task="mathvision", model="model", problem_id=str(number)) for number in range(3)]
+    (folder / "audit" / "queue.jsonl").write_text("\n".join(lines))
+    with serving(folder, lambda snapshot, task: load_pictures(snapshot, task, None)) as address:
+        yield address
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_pictures_are_seen_within_their_column(chromium, picture_site, axe, scheme, width):
+    context = chromium.new_context(base_url=picture_site, color_scheme=scheme, viewport={"width": width, "height": 900})
+    opened, said = context.new_page(), []
+    opened.on("console", lambda message: said.append(message.text))
+    for path, number, natural in (
+        ("/problem?id=0", 0, 2400),
+        ("/problem?id=1", 1, 300),
+        ("/sample?id=1&model=model&index=1", 1, 300),
+        ("/audit", 0, 2400),
+    ):
+        opened.goto(path)
+        picture = opened.get_by_role("link", name=f"picture 1 of problem {number}", exact=True).locator("img")
+        picture.scroll_into_view_if_needed()
+        opened.wait_for_function("(image) => image.complete", arg=picture.element_handle())
+        assert picture.evaluate("(image) => image.naturalWidth") == natural, path
+        shown, column = picture.bounding_box(), picture.locator("xpath=ancestor::div[1]").bounding_box()
+        assert column["x"] <= shown["x"] and shown["x"] + shown["width"] <= column["x"] + column["width"], path
+        assert_fits_and_is_accessible(opened, axe, path)
+    opened.goto("/problem?id=2")
+    assert opened.get_by_text("picture 1 of problem 2 is no PNG").is_visible()
+    assert_fits_and_is_accessible(opened, axe, "/problem?id=2")
+    assert said == []
+    opened.goto("/problem?id=0")
+    opened.get_by_role("link", name="picture 1 of problem 0").click()
+    opened.wait_for_url("**/picture?task=mathvision&id=0&number=1")
+    assert opened.evaluate("document.images[0].naturalWidth") == 2400
     context.close()
 
 

@@ -37,15 +37,18 @@ def run(tmp_path_factory):
 
 
 @contextmanager
-def asking(folder, guard=None):
-    """ask(path, method="GET", **options) -> (status, headers, text) of a server that lives in the same loop."""
+def asking(folder, guard=None, load_pictures=None):
+    """ask(path, method="GET", raw=False, **options) -> (status, headers, text) of a server that lives in the same loop.
+
+    `raw` asks for bytes instead of text.
+    """
     with Index(folder) as index, asyncio.Runner() as runner:
-        server = Server(index, guard or Guard.make("127.0.0.1", None))
+        server = Server(index, guard or Guard.make("127.0.0.1", None), load_pictures)
         client = runner.run(_started(server.application()))
 
-        async def request(path, method="GET", **options):
+        async def request(path, method="GET", raw=False, **options):
             async with client.request(method, path, allow_redirects=False, **options) as answer:
-                return answer.status, answer.headers, await answer.text()
+                return answer.status, answer.headers, await (answer.read() if raw else answer.text())
 
         def ask(path, method="GET", **options):
             return runner.run(request(path, method, **options))

@@ -34,6 +34,14 @@ REFUSED = {
     **dict.fromkeys(("hf-multimodal", "vllm-vlm", "hf-audiolm-qwen"), "it needs pictures or sound"),
 }
 """Why a class cannot draw samples of a text."""
+UNSCORABLE = {
+    "dummy": "it makes its log-likelihoods up",
+    "anthropic-completions": "it returns no log probabilities",
+    "nemo_lm": "it makes text of the tokens again",
+}
+"""Why a class that draws samples cannot score texts, where that does not show in what it offers."""
+ONE_MORE = frozenset({"vllm", "sglang", "trtllm"})
+"""Generate a token after the text that they score, which takes one place of the context."""
 BATCH = 64
 
 
@@ -57,6 +65,16 @@ class ModelClass:
     def loads_checkpoint(self) -> bool:
         """Whether the path is a Hugging Face checkpoint."""
         return self.path_argument == "pretrained"
+
+    @property
+    def unscorable(self) -> str | None:
+        """Why the class scores no texts; None where nothing is known against it."""
+        return UNSCORABLE.get(self.name)
+
+    @property
+    def generated_with_scores(self) -> int:
+        """Places of the context that scoring needs behind the text."""
+        return int(self.name in ONE_MORE)
 
     def options(self, law: SamplingLaw, stops: tuple[str, ...], seed: int) -> dict[str, Any]:
         """Generation options with the whole law. Raises ModelError for a parameter that the class cannot send."""

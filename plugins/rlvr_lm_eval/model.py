@@ -1,10 +1,12 @@
-"""A model of lm-eval, sampled with one `generate_until` request per sample."""
+"""A model of lm-eval, sampled with one `generate_until` request per sample; it scores texts where its class can."""
 
 from __future__ import annotations
 
 import gc
+import hashlib
 import logging
 import random
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,11 +19,15 @@ from rlvr_harness import (
     ModelRequest,
     Sample,
     SamplingLaw,
+    TextPair,
+    TextScore,
     WorkUnit,
     about_tokens,
     generate_texts,
+    weight_hash,
 )
 from rlvr_lm_eval.classes import BATCH, ModelClass
+from rlvr_lm_eval.scoring import Likelihoods
 
 ALIKE_PROBLEMS = 3
 ALIKE_SAMPLES = 8
@@ -31,18 +37,19 @@ _LOG = logging.getLogger(__name__)
 
 
 class LmEvalModel:
-    """See `OpenModel` for the contract. lm-eval gives texts alone: reasons to end and lengths are worked out here."""
+    """See `OpenModel` and `ScoringModel`. lm-eval gives texts alone: reasons to end and lengths are worked out here."""
 
     def __init__(self, request: ModelRequest, kind: ModelClass, lm: Any, tokenizer: LocalTokenizer | None) -> None:
         """`lm` is lm-eval's model; without a tokenizer lengths are estimates."""
         self._request, self._kind, self._lm, self._tokenizer = request, kind, lm, tokenizer
         self._alike: dict[str, tuple[str, int]] = {}
+        self._likelihoods: Likelihoods | None = None
         self._drawn_anew = kind.name == "dummy"
         self._told = tokenizer is not None
         model = getattr(lm, "model", None)
         self.facts = ModelFacts(
             revision=getattr(getattr(model, "config", None), "_commit_hash", None),
-            weight_hash=None,
+            weight_hash=_hash_of_weights(kind, request),
             dtype=str(getattr(model, "dtype", "unknown")).removeprefix("torch."),
             device=str(getattr(lm, "device", None) or "unknown"),
         )
@@ -72,9 +79,15 @@ class LmEvalModel:
             self._watch(samples)
         return samples
 
+    def score(self, pairs: Sequence[TextPair]) -> Iterator[tuple[int, TextScore]]:
+        """See `ScoringModel`. Raises ModelError where the class cannot."""
+        if self._likelihoods is None:
+            self._likelihoods = Likelihoods(self._lm, self._kind, self._request.batch_size)
+        return self._likelihoods.score(pairs)
+
     def close(self) -> None:
         """Drops the model."""
-        self._lm = None
+        self._lm = self._likelihoods = None
         gc.collect()
 
     def _prompt(self, prompt: str) -> str:
@@ -122,6 +135,16 @@ class LmEvalModel:
                 f"lm_eval:{self._kind.name} gives one text for all samples of {ALIKE_PROBLEMS} problems at "
                 "temperature > 0: it draws with a constant seed or greedily, and pass@k of such samples says nothing"
             )
+
+
+def _hash_of_weights(kind: ModelClass, request: ModelRequest) -> str | None:
+    """What `hf` and `vllm` tell of the same weights and adapter; None where they are not on this disk."""
+    own = weight_hash(request.path, request.args.get("revision")) if kind.loads_checkpoint else None
+    adapter = request.args.get("peft") or request.args.get("lora_local_path")
+    if own is None or not adapter:
+        return own
+    added = weight_hash(str(adapter), None)
+    return hashlib.sha256(f"{own} {added}".encode()).hexdigest() if added else None
 
 
 def _seed_generators(seed: int) -> None:

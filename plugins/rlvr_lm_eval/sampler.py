@@ -90,7 +90,11 @@ class LmEvalSampler:
             args["trust_remote_code"] = True
         if self.kind.name in HUGGING_FACE and not request.allow_pickle:
             args["use_safetensors"] = True
-        lm = open_lm(self.kind.name, args, request.device)
+        device = request.device
+        if device is None and self.kind.name in HUGGING_FACE:
+            # lm-eval's own default is cuda, whether there is one or not.
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        lm = open_lm(self.kind.name, args, device)
         return LmEvalModel(request, self.kind, lm, _tokenizer(self.kind, request))
 
 

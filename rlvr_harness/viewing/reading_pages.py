@@ -12,6 +12,7 @@ from rlvr_harness.records import Problem
 from rlvr_harness.viewing.asked import FINISHES, OUTCOMES, SIZES, SORTS, NotThere, page_size, sample_filter, whole
 from rlvr_harness.viewing.auditing import Queued, read_queue, unmarked_first
 from rlvr_harness.viewing.index import Snapshot
+from rlvr_harness.viewing.pictures import NO_PICTURES, Picture, Strip
 from rlvr_harness.viewing.queries import Found, Row, Window
 from rlvr_harness.viewing.rendering import Pager, Renderer, Request, model_of, problem_of, task_of
 from rlvr_harness.viewing.shown import CUT_AT, preview
@@ -32,6 +33,7 @@ class Card:
     marks: list[Mark] = field(default_factory=list)
     why: str = ""
     problem: Problem | None = None
+    pictures: Strip = NO_PICTURES
 
     @property
     def anchor(self) -> str:
@@ -62,6 +64,7 @@ def problem(renderer: Renderer, snapshot: Snapshot, request: Request) -> str:
         number=number,
         problem_id=ids[number],
         problem=snapshot.tasks[task].problems.get(ids[number]),
+        pictures=renderer.pictures.strip(snapshot, task, ids[number]),
         metadata=_metadata(snapshot, task, ids[number]),
         before=ids[number - 1] if number else None,
         after=ids[number + 1] if number + 1 < len(ids) else None,
@@ -127,7 +130,8 @@ def card_of(renderer: Renderer, snapshot: Snapshot, queued: Queued) -> Card:
         except NotThere:
             row = None
     marks = renderer.marks_of(queued.sample)
-    return Card(task, model, problem_id, index, row, text, marks, queued.why, asked_problem)
+    shown = renderer.pictures.strip(snapshot, task, problem_id) if row and asked_problem else NO_PICTURES
+    return Card(task, model, problem_id, index, row, text, marks, queued.why, asked_problem, shown)
 
 
 def sample(renderer: Renderer, snapshot: Snapshot, request: Request) -> str:
@@ -150,6 +154,7 @@ def sample(renderer: Renderer, snapshot: Snapshot, request: Request) -> str:
         snapshot,
         task=task,
         problem=asked_problem,
+        pictures=renderer.pictures.strip(snapshot, task, problem_id),
         card=Card(task, model, problem_id, index, found.rows[0], text, marks),
         shown=preview(text, CUT_AT),
         verdicts=renderer.queries.verdicts(snapshot, task, model, number, index),
@@ -166,6 +171,13 @@ def raw(renderer: Renderer, snapshot: Snapshot, request: Request) -> str:
     number = problem_of(snapshot, task, request.asked)
     index = whole(request.asked, "index", 0)
     return renderer.queries.sample(snapshot, task, model, number, index).texts[0]
+
+
+def picture(renderer: Renderer, snapshot: Snapshot, request: Request) -> Picture:
+    """A picture of a problem, by its number from 1 on."""
+    task = task_of(snapshot, request.asked)
+    problem_id = snapshot.tasks[task].numbering.ids[problem_of(snapshot, task, request.asked)]
+    return renderer.pictures.one(snapshot, task, problem_id, whole(request.asked, "number", 1))
 
 
 def audit(renderer: Renderer, snapshot: Snapshot, request: Request) -> str:

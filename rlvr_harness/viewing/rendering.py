@@ -17,6 +17,7 @@ from rlvr_harness.viewing.asked import Asked, NotThere
 from rlvr_harness.viewing.auditing import Marks, SampleKey, storable
 from rlvr_harness.viewing.guard import Guard
 from rlvr_harness.viewing.index import Snapshot
+from rlvr_harness.viewing.pictures import Pictures
 from rlvr_harness.viewing.queries import Queries
 from rlvr_harness.viewing.shown import PREVIEW, one_line, preview, visible
 
@@ -82,6 +83,11 @@ def sample_url(task: str, model: str, problem_id: str, index: int) -> str:
     return url_of("/sample", {"task": task, "model": model, "id": problem_id, "index": index})
 
 
+def picture_url(task: str, problem_id: str, number: int) -> str:
+    """Where the server gives a picture of a problem."""
+    return url_of("/picture", {"task": task, "id": problem_id, "number": number})
+
+
 def environment() -> jinja2.Environment:
     """The templates, escaping whatever they are given."""
     made = escaping_templates(Path(__file__).parent / "templates")
@@ -93,6 +99,7 @@ def environment() -> jinja2.Environment:
         again=again,
         problem_url=problem_url,
         sample_url=sample_url,
+        picture_url=picture_url,
         signs=OUTCOME_SIGNS,
         words=OUTCOME_WORDS,
         judgement_signs=JUDGEMENT_SIGNS,
@@ -109,9 +116,10 @@ def _preview(text: str) -> str:
 class Renderer:
     """Makes pages of one run folder from templates."""
 
-    def __init__(self, queries: Queries, guard: Guard) -> None:
+    def __init__(self, queries: Queries, guard: Guard, pictures: Pictures) -> None:
         """No page yet."""
         self.queries = queries
+        self.pictures = pictures
         self.marks = Marks(queries.index.root)
         self.guard = guard
         self._templates = environment()

@@ -21,6 +21,7 @@ from rlvr_harness.viewing.asked import BadRequest, NotThere
 from rlvr_harness.viewing.guard import HEADERS, Guard
 from rlvr_harness.viewing.index import Index, Snapshot
 from rlvr_harness.viewing.marking import store_mark
+from rlvr_harness.viewing.pictures import Loader, Pictures
 from rlvr_harness.viewing.queries import Queries
 from rlvr_harness.viewing.rendering import SPLIT, STATIC, Renderer, Request, task_of
 from rlvr_harness.viewing.searching import MOST_HITS, Progress, Search
@@ -52,11 +53,11 @@ class Address:
 class Server:
     """Answers requests from an index."""
 
-    def __init__(self, index: Index, guard: Guard) -> None:
-        """Not listening yet."""
+    def __init__(self, index: Index, guard: Guard, load_pictures: Loader | None = None) -> None:
+        """Not listening yet. `load_pictures` is called for tasks that may show pictures; without it none are shown."""
         self.index = index
         self.guard = guard
-        self.renderer = Renderer(Queries(index), guard)
+        self.renderer = Renderer(Queries(index), guard, Pictures(load_pictures))
         self._refreshing: asyncio.Future[Snapshot] | None = None
 
     def application(self) -> web.Application:
@@ -67,6 +68,7 @@ class Server:
             app.router.add_get(path, partial(self._show, page))
         app.router.add_get("/samples", self._samples)
         app.router.add_get("/raw", self._raw)
+        app.router.add_get("/picture", self._picture)
         app.router.add_get("/live", self._live)
         app.router.add_post("/mark", self._mark)
         app.router.add_static("/static", STATIC)
@@ -135,6 +137,11 @@ class Server:
         text = await self._made(reading_pages.raw, request)
         named = {"Content-Disposition": 'attachment; filename="sample.txt"'}
         return web.Response(text=text, content_type="text/plain", headers=named)
+
+    async def _picture(self, request: web.Request) -> web.StreamResponse:
+        snapshot, asked = await self._snapshot(), self._asked(request)
+        picture = await asyncio.to_thread(reading_pages.picture, self.renderer, snapshot, asked)
+        return web.Response(body=picture.content, content_type=picture.content_type)
 
     async def _live(self, request: web.Request) -> web.StreamResponse:
         snapshot = await self._snapshot()
@@ -217,7 +224,9 @@ def listening(address: Address) -> socket.socket:
         raise UsageError(f"cannot listen at {place}: {reason}; choose --port 0, or another --host") from error
 
 
-def serve(folder: Path, address: Address, token: str | None, ready: Callable[[str], None]) -> None:
+def serve(
+    folder: Path, address: Address, token: str | None, ready: Callable[[str], None], load_pictures: Loader
+) -> None:
     """Serves until SIGINT or SIGTERM; `ready` is given the address to open, with the token where one is needed."""
     guard = Guard.make(address.host, token)
     with listening(address) as taken, Index(folder) as index:
@@ -225,7 +234,7 @@ def serve(folder: Path, address: Address, token: str | None, ready: Callable[[st
         host = f"[{address.host}]" if ":" in address.host else address.host
         shown = f"http://{host}:{port}/" + (f"?token={quote(guard.token, safe='')}" if guard.token else "")
         with _signals_kept():
-            asyncio.run(_serve(Server(index, guard), taken, lambda: ready(shown)))
+            asyncio.run(_serve(Server(index, guard, load_pictures), taken, lambda: ready(shown)))
 
 
 async def _serve(server: Server, taken: socket.socket, ready: Callable[[], None]) -> None:

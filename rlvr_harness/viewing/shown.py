@@ -48,6 +48,12 @@ def one_line(text: str, longest: int) -> Markup:
     return visible(line if len(line) <= longest else line[: longest - 1] + "…")
 
 
+def plain_line(text: str, longest: int) -> str:
+    """As `one_line`, for an attribute, where no box can stand: hidden characters are U+FFFD."""
+    line = _HIDDEN.sub("\N{REPLACEMENT CHARACTER}", " ".join(text[: 4 * longest].split(None)))
+    return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
 def preview(text: str, longest: int) -> str:
     """The text, or its beginning and its end, where the answer stands, with a line that says what is left out."""
     if len(text) <= longest:
