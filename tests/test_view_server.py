@@ -85,6 +85,8 @@ class Tags(HTMLParser):
 def assert_nothing_of_the_text_acts(page):
     for tag, attributes in Tags(page).tags:
         assert not [name for name in attributes if name.startswith("on") or name == "style"]
+        assert all(re.fullmatch("[a-z][a-z0-9-]*", name) for name in attributes), attributes  # no quote ends one early
+        assert not set("\x00\x1b\u202e") & set(attributes.get("aria-label", "")), attributes
         assert tag not in ("iframe", "object", "embed", "base", "style")
         if tag == "script":
             assert attributes["src"].startswith("/static/")

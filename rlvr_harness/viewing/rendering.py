@@ -19,7 +19,7 @@ from rlvr_harness.viewing.guard import Guard
 from rlvr_harness.viewing.index import Snapshot
 from rlvr_harness.viewing.pictures import Pictures
 from rlvr_harness.viewing.queries import Queries
-from rlvr_harness.viewing.shown import PREVIEW, one_line, preview, visible
+from rlvr_harness.viewing.shown import PREVIEW, one_line, plain_line, preview, visible
 
 STATIC = Path(__file__).parent / "static"
 OUTCOME_SIGNS = {"right": "✓", "wrong": "✗", "void": "∅", "none": "·"}
@@ -93,6 +93,7 @@ def environment() -> jinja2.Environment:
     made = escaping_templates(Path(__file__).parent / "templates")
     made.filters.update(visible=lambda text: visible(str(text)), count=lambda number: f"{number:,}")
     made.filters.update(line=lambda text, longest=160: one_line(str(text), longest), preview=_preview)
+    made.filters["plain"] = lambda text, longest=160: plain_line(str(text), longest)  # in attributes
     made.globals.update(
         url=url,
         url_of=url_of,
