@@ -141,6 +141,14 @@ def test_without_script_and_in_print_the_drawn_charts_stand(visit):
     assert page.locator("#s0-curve svg.chart.wide").bounding_box()["width"] > 300
 
 
+def test_no_table_is_cut_off_on_paper(visit):
+    page = visit(render_html([results()]), viewport={"width": 600, "height": 1000})  # A4 has 700 between its margins
+    cut = "[...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth + 1).length"
+    assert page.evaluate(cut) > 0  # on the screen they scroll
+    page.emulate_media(media="print")
+    assert page.evaluate(cut) == 0
+
+
 def test_hostile_names_run_no_script_and_make_no_link(visit):
     page = visit(render_html([hostile(), results()], [{HOSTILE: [(HOSTILE, "<p>a plugin's own</p>")]}]))
     assert page.evaluate("window.broken") is None
