@@ -74,11 +74,13 @@ from rlvr_harness.requests import (
     WorkUnit,
 )
 from rlvr_harness.sampler_contracts import (
+    EarlyEnd,
     MeteredModel,
     NotedModel,
     ParallelModel,
     PictureProfile,
     SharingSampler,
+    SideBySideSampler,
     UnitSource,
 )
 from rlvr_harness.sandbox_contracts import Isolation, Sandbox, SandboxedVerifier
@@ -122,6 +124,7 @@ __all__ = [
     "ComparableProfile",
     "Counts",
     "Documents",
+    "EarlyEnd",
     "EntropyModel",
     "Execution",
     "ExecutionRequest",
@@ -170,6 +173,7 @@ __all__ = [
     "ScoringModel",
     "SelfTestingVerifier",
     "SharingSampler",
+    "SideBySideSampler",
     "StreamingModel",
     "Tally",
     "Task",

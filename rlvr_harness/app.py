@@ -16,6 +16,7 @@ from rlvr_harness.checking import agreement_lines, check_rows, read_labelled, wr
 from rlvr_harness.confining import confine
 from rlvr_harness.contracts import Importer, ReportSection, Verifier
 from rlvr_harness.costing import DETECTABLE
+from rlvr_harness.device_groups import check_kinds
 from rlvr_harness.errors import RunFolderError, UsageError
 from rlvr_harness.estimating import Known, plan_lines
 from rlvr_harness.exchange_contracts import SampleImporter
@@ -68,7 +69,10 @@ def plan(
 def _plan_text(prepared: PreparedRun, known: Known | None = None) -> list[str]:
     whole = budgeting.without_budget(prepared)
     spent = f"a budget of {prepared.spec.budget}: after the first, a stage is drawn only where it fits"
-    return [*plan_lines(whole, known), *([spent] if prepared.spec.budget else []), *prepared.notes]
+    devices = "; ".join(f"{role} on {request.device}" for role, request in prepared.requests.items())
+    beside = f"all models at the same time, each on devices of its own: {devices}"
+    words = [*([spent] if prepared.spec.budget else []), *([beside] if prepared.side_by_side else [])]
+    return [*plan_lines(whole, known), *words, *prepared.notes]
 
 
 def run(spec: RunSpec, quiet: bool = False) -> Finished:
@@ -154,6 +158,8 @@ def _earlier_spec(folder: Path, earlier: Mapping[str, Any], machines: Mapping[st
         )
     if "executor" in machines:
         machines = {"executor_args": {}, **machines}
+    if "device" in machines:
+        check_kinds(machines["device"], earlier)
     return parse_spec({**earlier["spec"], **machines}, f"{folder}/run.json" + " and options" * bool(machines))
 
 

@@ -27,7 +27,8 @@ class Verifier(Protocol):
     """Decides whether a sample is right: pure, deterministic, versioned.
 
     `limits` is None for a verifier that is cheap and cannot hang: it then runs in the main process. Otherwise `verify`
-    runs in worker processes, so the verifier must pickle. Bump `version` when any verdict could change.
+    runs in worker processes, so the verifier must pickle. No two threads call it at a time. Bump `version` when any
+    verdict could change.
     """
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rlvr_harness.costing import (
     BYTES_PER_TOKEN,
@@ -29,11 +29,13 @@ class Known:
     """By (task, role)."""
     detectable: float = DETECTABLE
     """The difference in pass@k that the run should be able to show."""
+    side_by_side: bool = False
+    """Whether all models are sampled at the same time: the slowest tells how long it takes."""
 
 
 def plan_lines(prepared: PreparedRun, known: Known | None = None) -> list[str]:
     """The plan as text, two or three lines a task."""
-    known = known or Known()
+    known = replace(known or Known(), side_by_side=prepared.side_by_side)
     roles = tuple(prepared.requests)
     return [line for task in prepared.tasks for line in _task_lines(task, roles, known)]
 
@@ -74,11 +76,13 @@ def _hours(task: PreparedTask, problems: int, roles: tuple[str, ...], known: Kno
         paces = [known.paces[task.name, role] for role in roles]
         seconds = [pace.mean_tokens / pace.tokens_per_s * problems for pace in paces if pace.tokens_per_s]
         disk = sum(pace.mean_tokens * problems * per_problem * BYTES_PER_TOKEN for pace in paces) / 1e6
-        mean, worst = duration(sum(seconds) * per_problem), duration(sum(seconds) * task.plan.n)
+        longest = max(seconds, default=0.0) if known.side_by_side else sum(seconds)
+        mean, worst = duration(longest * per_problem), duration(longest * task.plan.n)
         return f"by the probe about {mean} and {disk:,.0f} MB, at most {worst}"
     if known.tokens_per_s is None:
         return "speed unknown: --tokens_per_s states it, --probe measures it"
-    seconds_each = task.law.max_gen_toks / known.tokens_per_s * problems * len(roles)
+    in_turn = 1 if known.side_by_side else len(roles)
+    seconds_each = task.law.max_gen_toks / known.tokens_per_s * problems * in_turn
     at_most = f"at most {duration(seconds_each * task.plan.n)}"
     if isinstance(task.plan, SequentialPlan):
         at_most = (

@@ -54,12 +54,16 @@ class Judging:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Ends the thread at once; what it has not judged is judged when the run goes on."""
+        self.end()
+        self._thread.join()
+
+    def end(self) -> None:
+        """Ends the work, from any thread; does not wait."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()
         for bench in self._benches.values():
             bench.pool.abandon()
-        self._thread.join()
 
     def put(self, samples: Sequence[Sample]) -> None:
         """Hands over samples of one task; blocks while too many wait."""

@@ -27,7 +27,7 @@ class Keeper:
     ) -> None:
         """`on_pulse` is called `PULSE_S` apart, for whatever else is to happen regularly."""
         self._store, self._on_failure, self._on_pulse = store, on_failure, on_pulse
-        self._lock = threading.Lock()
+        self._lock = store.lock
         self._oldest: float | None = None
         self._failure: BaseException | None = None
         self._ended = threading.Event()

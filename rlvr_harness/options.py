@@ -23,7 +23,7 @@ SANDBOX = click.option("--sandbox", default="local", show_default=True, help="wh
 LEVEL = click.option(
     "--sandbox_level", type=click.IntRange(0, 3), default=3, show_default=True, help="least isolation for them"
 )
-MACHINES = ("executor", "executor_args", "workers", "without")
+MACHINES = ("executor", "executor_args", "device", "workers", "without")
 """Options of a run that `resume` and `topup` take too: where, and beside which plugins, is no part of what a run is."""
 NEEDLESS = {"--log_samples": "taken as in lm-eval, and needless: every sample is stored"}
 """Flags of lm-eval that are taken and change nothing."""

@@ -8,7 +8,7 @@ behind hold the engine back.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -40,7 +40,7 @@ from rlvr_harness.stages.sampling import (
     draw_stream,
     draw_units,
 )
-from rlvr_harness.stages.verifying import VerifierPool
+from rlvr_harness.stages.verifying import NO_LOCK, VerifierPool
 
 CHUNK = 256
 """Stored samples without verdict that are held at a time."""
@@ -106,7 +106,7 @@ def _chunks(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
 class Line:
     """The pipeline of one model over its cells; a context manager. A failure on any side ends all of it.
 
-    `sampler` is the name to blame for samples that nobody asked for.
+    `sampler` is the name to blame for samples that nobody asked for. `here`: as of `VerifierPool`.
     """
 
     store: RunStore
@@ -114,6 +114,7 @@ class Line:
     progress: Progress
     sampler: str
     execution: Execution = field(default_factory=LocalExecution)
+    here: AbstractContextManager[object] = NO_LOCK
     _stack: ExitStack = field(init=False, repr=False, default_factory=ExitStack)
 
     def __post_init__(self) -> None:
@@ -140,6 +141,11 @@ class Line:
         self._feed.end()
         self._stack.__exit__(kind, error, trace)
         self.progress.stop()
+
+    def end(self, failure: BaseException) -> None:
+        """Ends the work from any thread: the one that samples raises `failure` as soon as its engine lets it."""
+        self._feed.end(failure)
+        self._judging.end()
 
     def wants_samples(self) -> bool:
         """Whether any sample is missing; may wait for the verdicts that decide it."""
@@ -225,7 +231,7 @@ class Line:
             return self._feed.settle(task, verdicts)
 
         source = self.execution.worker_source(verifier)
-        pool = self._stack.enter_context(VerifierPool(verifier, self.execution.workers, source))
+        pool = self._stack.enter_context(VerifierPool(verifier, self.execution.workers, source, self.here))
         problems = {problem.problem_id: problem for problem in cell.task.prompted.problems_for(cell.role)}
         return Bench(problems, pool, cell.unjudged(schedule.marks), keep)
 

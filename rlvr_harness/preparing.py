@@ -14,8 +14,9 @@ from rlvr_harness.comparing import Conditions, decide, with_own_temperatures
 from rlvr_harness.confining import Confined, confine
 from rlvr_harness.contracts import ModelProfile, ProfiledTask, Sampler, Task, VariableTask, Verifier
 from rlvr_harness.demo_models import resolve_path
+from rlvr_harness.device_groups import device_of_each, is_side_by_side
 from rlvr_harness.errors import HarnessError, UnknownName, UsageError
-from rlvr_harness.executing import find_executor
+from rlvr_harness.executing import LOCAL, find_executor
 from rlvr_harness.executor_contracts import Execution, ExecutionRequest, Executor
 from rlvr_harness.fairness import Decision
 from rlvr_harness.foreign_metric import NO_CHOICE, MetricChoice
@@ -35,6 +36,7 @@ from rlvr_harness.records import FinishReason, Problem, Sample
 from rlvr_harness.registry import Registry
 from rlvr_harness.requests import ModelRequest, PromptRequest, SamplingLaw
 from rlvr_harness.run_spec import DEFAULT_MAX_GEN_TOKS, SAMPLING_DEFAULTS, RunSpec
+from rlvr_harness.sampler_contracts import SideBySideSampler
 from rlvr_harness.stages.prompting import ChatUse, CompletionBudget, PromptedTask, prompt_task
 
 _LOG = logging.getLogger(__name__)
@@ -85,6 +87,11 @@ class PreparedRun:
         return self.executor.start(ExecutionRequest(args, self.spec.device, threads, self.spec.workers))
 
     @property
+    def side_by_side(self) -> bool:
+        """Whether the models are sampled at the same time, each on devices of its own."""
+        return is_side_by_side(self.spec.device)
+
+    @property
     def notes(self) -> list[str]:
         """What the user should know before sampling, one line each."""
         notes = [note for task in self.tasks for note in (*task.prompted.loaded.notes, *task.prompted.notes)]
@@ -94,7 +101,7 @@ class PreparedRun:
 
 def prepare(spec: RunSpec, registry: Registry, earlier: Mapping[str, Any] | None = None) -> PreparedRun:
     """Resolves and checks the spec. `earlier`: run.json of a run that goes on, whose decisions are kept."""
-    sampler: Sampler = registry.get("sampler", spec.sampler)
+    sampler = _sampler(spec, registry)
     if spec.sandbox != RunSpec.model_fields["sandbox"].default:
         registry.get("sandbox", spec.sandbox)
     executor = find_executor(registry, spec.executor)
@@ -201,6 +208,21 @@ def _wanted_tasks(spec: RunSpec, registry: Registry) -> dict[str, tuple[Task, in
     return wanted
 
 
+def _sampler(spec: RunSpec, registry: Registry) -> Sampler:
+    """Raises UsageError where `--devices` gives each model its own, and they cannot be sampled at the same time."""
+    sampler: Sampler = registry.get("sampler", spec.sampler)
+    if not is_side_by_side(spec.device):
+        return sampler
+    if spec.executor != LOCAL:
+        raise UsageError(f"--devices {spec.device}: it is --executor {spec.executor} that places models; leave out /")
+    if not isinstance(sampler, SideBySideSampler):
+        raise UsageError(
+            f"--devices {spec.device}: sampler '{spec.sampler}' cannot sample several models at the same time; leave "
+            "out / to sample them one after another, or take --sampler hf or vllm"
+        )
+    return sampler
+
+
 def _check_wording(task: Task, profile: PromptProfile) -> None:
     if profile.before is not None and not isinstance(task, YamlTask | ProfiledTask):
         raise UsageError(f"task '{task.name}' words its prompts itself; it cannot take --prompt {profile.name}")
@@ -223,11 +245,12 @@ def _model_request(spec: RunSpec, role: str, path: str, threads: int) -> ModelRe
         role=role,
         path=resolve_path(path),
         args=spec.args_for(role),
-        device=spec.device,
+        device=device_of_each(spec.device, list(spec.models))[role],
         batch_size=spec.batch_size,
         threads=threads,
         trust_remote_code=spec.trust_remote_code,
         allow_pickle=spec.allow_pickle,
+        beside=len(spec.models) - 1 if is_side_by_side(spec.device) else 0,
     )
 
 

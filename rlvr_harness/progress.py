@@ -27,8 +27,10 @@ class Progress:
         ks: Mapping[str, int],
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
+        alone: bool = True,
     ) -> None:
-        """`ks`: task -> largest k of its curves; `stream` None keeps quiet."""
+        """`ks`: task -> largest k of its curves; `stream` None keeps quiet. Only when `alone` it draws a table."""
+        self._alone = alone
         self._role, self._ks, self._stream, self._clock = role, dict(ks), stream, clock
         self._started = self._said = clock()
         self._samples = self._tokens = 0
@@ -49,7 +51,7 @@ class Progress:
         """Speaks when it is time; `waiting`: samples and calls that are not judged yet."""
         if self._stream is None or not self._active:
             return
-        terminal = self._stream.isatty()
+        terminal = self._draws(self._stream)
         now = self._clock()
         if now - self._said < (TERMINAL_EVERY_S if terminal else EVERY_S):
             return
@@ -57,17 +59,17 @@ class Progress:
         if terminal:
             self._redraw(look, waiting)
         else:
-            print(self.line(look, waiting), file=self._stream, flush=True)
+            self._say(self._stream, self.line(look, waiting))
 
     def finish(self, look: Look) -> None:
         """The last state, which stays on the screen."""
         if self._stream is None or not self._active:
             return
-        if self._stream.isatty():
+        if self._draws(self._stream):
             self._redraw(look, 0)
             self.stop()
         else:
-            print(self.line(look, 0), file=self._stream, flush=True)
+            self._say(self._stream, self.line(look, 0))
 
     def stop(self) -> None:
         """Leaves the terminal as it is; for whatever comes next on it."""
@@ -79,6 +81,13 @@ class Progress:
         """Everything in one line."""
         found = "; ".join(f"{task} {self._found(task, look(task))}" for task in list(self._active))
         return f"{self._role}: {self._pace(look, waiting)}; {found}"
+
+    def _draws(self, stream: TextIO) -> bool:
+        return self._alone and stream.isatty()
+
+    def _say(self, stream: TextIO, line: str) -> None:
+        stream.write(f"{line}\n")  # at once: `print` would let another model's line in before the line's end
+        stream.flush()
 
     def _pace(self, look: Look, waiting: int) -> str:
         standings = [look(task) for task in self._ks]

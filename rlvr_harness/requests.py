@@ -94,7 +94,8 @@ class ModelRequest:
     """What a sampler needs to open one model. `args` are the sampler's own, as in `--model_args`.
 
     `eos_tokens`: the tokens to stop at, as text, in place of those the checkpoint declares; None: the declared ones.
-    Only a sampler whose profiles are `ComparableProfile`s is given them.
+    Only a sampler whose profiles are `ComparableProfile`s is given them. `beside`: how many other models of the run are
+    sampled at the same time, on other devices; only a `SideBySideSampler` is asked for that.
     """
 
     role: str
@@ -106,6 +107,7 @@ class ModelRequest:
     trust_remote_code: bool = False
     allow_pickle: bool = False
     eos_tokens: tuple[str, ...] | None = None
+    beside: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from rlvr_harness.device_groups import device_of_each, kinds_of
 from rlvr_harness.errors import UsageError, first_line, nearest
 from rlvr_harness.foreign_metric import MetricChoice
 from rlvr_harness.lm_eval_words import GEN_KWARGS, hint_of, named_checkpoint
@@ -163,7 +164,7 @@ class RunSpec(BaseModel):
     workers: int | None = Field(None, ge=1, description="verifier processes (default: free cores)")
     batch_size: int | None = Field(None, ge=1, description="samples generated together (default: from memory)")
     device: str | None = Field(
-        None, description="cpu, cuda, cuda:1, or several: 0,1 (default: cuda where there is one)"
+        None, description="cpu, cuda:1, several: 0,1, side by side: 0,1/2,3 (default: cuda where there is one)"
     )
     threads: int | None = Field(None, ge=1, description="CPU threads of the engine (default: free cores)")
     trust_remote_code: bool = Field(False, description="run Python code that ships inside the checkpoint")
@@ -184,6 +185,7 @@ class RunSpec(BaseModel):
                 raise ValueError(f"--also name '{name}' must be letters, digits, . _ - and neither 'base' nor 'model'")
         if unknown := set(self.temperatures) - set(self.models):
             raise ValueError(f"temperatures: '{min(unknown)}' is none of the models {', '.join(self.models)}")
+        device_of_each(self.device, list(self.models))
         self._check_stages()
         if self.preset and self.tasks:
             raise ValueError("give --tasks or --preset, not both")
@@ -245,12 +247,12 @@ class RunSpec(BaseModel):
 
 
 IDENTITY_FREE = frozenset({"output_path", "workers", "threads", "without", "executor", "executor_args", "log"})
-"""Options that may differ when a run folder is used again: they cannot change a sample or a verdict."""
+"""Options that may differ when a run folder is used again: they change no sample and no verdict. Nor does which GPU."""
 
 
 def identity(spec: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a spec (as plain data) that decides which samples a run folder holds."""
-    return {key: value for key, value in spec.items() if key not in IDENTITY_FREE}
+    return {key: spec[key] for key in spec if key not in IDENTITY_FREE} | {"device": kinds_of(spec.get("device"))}
 
 
 def parse_spec(options: Mapping[str, Any], source: str = "options") -> RunSpec:

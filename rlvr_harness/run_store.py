@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -92,6 +93,7 @@ class RunStore:
         Raises RunFolderError when another process has the lock, or a newer version wrote the folder.
         """
         self.folder = folder
+        self.lock = threading.RLock()  # for callers in several threads, and for what they have it write
         self._clock = clock
         self._warn = warn
         self._pending: dict[Path, list[Row]] = defaultdict(list)
@@ -128,7 +130,8 @@ class RunStore:
 
     def write_run(self, run: Mapping[str, Any]) -> None:
         """run.json, replaced as a whole, under the present schema."""
-        self.write_json("run.json", {"schema": SCHEMA} | {key: run[key] for key in run if key != "schema"})
+        with self.lock:
+            self.write_json("run.json", {"schema": SCHEMA} | {key: run[key] for key in run if key != "schema"})
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """A JSON file of the folder, replaced as a whole. NaN is refused: unknown numbers are null."""

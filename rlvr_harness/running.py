@@ -6,7 +6,7 @@ import gc
 import json
 import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -23,12 +23,12 @@ from rlvr_harness.observing import Observers
 from rlvr_harness.pipeline import Cell, Line, Speed
 from rlvr_harness.preparing import PreparedRun, PreparedTask, law_as_data
 from rlvr_harness.progress import Progress, stderr_unless
+from rlvr_harness.recording import identical_notes, record_model, record_speed, record_use
 from rlvr_harness.run_spec import RunSpec
 from rlvr_harness.run_store import RunStore
-from rlvr_harness.sampler_contracts import MeteredModel, NotedModel, SharingSampler
+from rlvr_harness.sampler_contracts import SharingSampler, SideBySideSampler
+from rlvr_harness.side_by_side import Ending, sample_side_by_side, shared_out
 
-KEPT = ("usage", "notes", "name", "step", "series")
-"""What run.json says of a model beside what its sampler does: from earlier parts of the run, or given beforehand."""
 Results = dict[str, Any]
 Record = dict[str, Any]
 """The content of run.json."""
@@ -68,8 +68,7 @@ def _sample(prepared: PreparedRun, execution: Execution, store: RunStore, record
     going_on: PreparedRun | None = prepared
     while going_on is not None:
         prepared = going_on
-        for role in prepared.requests:
-            _sample_model(Part(prepared, role, execution, store), record, way)
+        _sample_models(Part(prepared, "", execution, store), record, way)
         going_on = budgeting.advanced(prepared, store, record) if prepared.spec.budget and way.sampling else None
         if going_on is not None:
             record["tasks"] = {task.name: _task_record(task) for task in going_on.tasks}
@@ -79,11 +78,29 @@ def _sample(prepared: PreparedRun, execution: Execution, store: RunStore, record
     return prepared
 
 
+def _sample_models(run: Part, record: Record, way: Way) -> None:
+    """All models, one after another or at the same time; `run` with the role of each."""
+    requests = run.prepared.requests
+    speeds: dict[str, Mapping[str, Speed]] = {}
+
+    def sample(role: str, ending: Ending | None = None) -> None:
+        execution = shared_out(run.execution, len(requests)) if ending is not None else run.execution
+        speeds[role] = _sample_model(replace(run, role=role, execution=execution, ending=ending), record, way)
+
+    if run.prepared.side_by_side:
+        sample_side_by_side({role: request.device for role, request in requests.items()}, sample)
+    else:
+        for role in requests:
+            sample(role)
+    record["notes"] += [note for role in requests for note in identical_notes(role, speeds[role])]
+
+
 @contextmanager
 def _shared(prepared: PreparedRun, execution: Execution) -> Iterator[PreparedRun]:
     """The run with a sampler that keeps its engines for models that can use them, where it is one and works here."""
     with ExitStack() as stack:
-        if isinstance(prepared.sampler, SharingSampler) and isinstance(execution, LocalExecution):
+        here = isinstance(execution, LocalExecution) and not prepared.side_by_side
+        if here and isinstance(prepared.sampler, SharingSampler):
             sampler = stack.enter_context(prepared.sampler.sharing(list(prepared.requests.values())))
             prepared = replace(prepared, sampler=sampler)
         yield prepared
@@ -155,34 +172,52 @@ def _task_record(task: PreparedTask) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Part:
-    """One model of a run: where it is sampled, and where its samples are stored."""
+    """One model of a run: where it is sampled, and where its samples are stored. `ending`: of models side by side."""
 
     prepared: PreparedRun
     role: str
     execution: Execution
     store: RunStore
+    ending: Ending | None = None
+
+    def open(self) -> OpenModel:
+        """The model, in whatever the run gives it."""
+        sampler, request = self.prepared.sampler, self.prepared.requests[self.role]
+        if self.ending is not None and isinstance(sampler, SideBySideSampler):
+            return sampler.open_beside(request, self.ending)
+        return self.execution.open(sampler, request)
+
+    @contextmanager
+    def line(self, cells: Sequence[Cell], quiet: bool) -> Iterator[Line]:
+        """The pipeline, its threads running; with an `ending` it ends with those of the other models."""
+        sampler, ending = self.prepared.sampler.name, self.ending
+        ks = {cell.task.name: cell.task.k for cell in cells}
+        progress = Progress(self.role, ks, stderr_unless(quiet), alone=ending is None)
+        if ending is None:
+            with Line(self.store, cells, progress, sampler, self.execution) as line:
+                yield line
+            return
+        with Line(self.store, cells, progress, sampler, self.execution, ending.judging) as line, ending.watched(line):
+            yield line
 
 
-def _sample_model(part: Part, record: dict[str, Any], way: Way) -> None:
+def _sample_model(part: Part, record: Record, way: Way) -> Mapping[str, Speed]:
+    """Task -> what it took; nothing where no sample was missing."""
     prepared, role, store = part.prepared, part.role, part.store
     opened: list[OpenModel] = []
 
     def model() -> OpenModel:
         if not opened:
-            opened.append(part.execution.open(prepared.sampler, prepared.requests[role]))
-            _record_model(record, prepared, role, opened[0], store)
+            opened.append(part.open())
+            with store.lock:
+                record_model(record, prepared, role, opened[0], store.folder)
         return opened[0]
 
     try:
-        cells = [
-            Cell(store.folder, role, task, prepared.spec.seed, _rows(record, task, role, model))
-            for task in (task.at(prepared.spec.temperatures.get(role)) for task in prepared.tasks)
-        ]
-        progress = Progress(role, {task.name: task.k for task in prepared.tasks}, stderr_unless(way.quiet))
-        with Line(store, cells, progress, prepared.sampler.name, part.execution) as line:
+        with part.line(_cells(part, record, model), way.quiet) as line:
             if not line.wants_samples():
                 line.finish()
-                return
+                return {}
             if not way.sampling:
                 raise RunFolderError(
                     f"{store.folder}: by the new verdicts some problems need more samples of the {role} model; "
@@ -190,67 +225,38 @@ def _sample_model(part: Part, record: dict[str, Any], way: Way) -> None:
                 )
             model()
             store.write_run(record)
-            for task, speed in line.sample(model()).items():
-                _record_speed(record, task, role, speed)
+            speeds = line.sample(model())
+            with store.lock:
+                for task, speed in speeds.items():
+                    record_speed(record, task, role, speed)
+            return speeds
     finally:
         for each in opened:
             try:
-                _record_use(record, role, each)
+                with store.lock:
+                    record_use(record, role, each)
             finally:
                 each.close()
         if opened:
             store.write_run(record)
 
 
-def _rows(record: dict[str, Any], task: PreparedTask, role: str, model: Callable[[], OpenModel]) -> int | None:
+def _cells(part: Part, record: Record, model: Callable[[], OpenModel]) -> list[Cell]:
+    spec, role = part.prepared.spec, part.role
+    tasks = (task.at(spec.temperatures.get(role)) for task in part.prepared.tasks)
+    return [Cell(part.store.folder, role, task, spec.seed, _rows(part, record, task, model)) for task in tasks]
+
+
+def _rows(part: Part, record: Record, task: PreparedTask, model: Callable[[], OpenModel]) -> int | None:
     """Samples per unit, None where the engine streams: decided once and kept, since batches decide on rounding."""
-    kept: dict[str, int | None] = record["rows_per_unit"].setdefault(task.name, {})
-    if role not in kept:
+    with part.store.lock:
+        kept: dict[str, int | None] = record["rows_per_unit"].setdefault(task.name, {})
+    if part.role not in kept:
         longest = task.prompted.longest_prompt + task.law.max_gen_toks
-        kept[role] = None if isinstance(model(), StreamingModel) else model().rows_per_unit(longest)
-    return kept[role]
-
-
-def _record_model(record: dict[str, Any], prepared: PreparedRun, role: str, model: OpenModel, store: RunStore) -> None:
-    profile = prepared.profiles[role]
-    now = {
-        "path": prepared.spec.models[role],
-        **asdict(model.facts),
-        "context_length": profile.context_length,
-        "tokenizer_hash": profile.tokenizer_hash,
-        "chat_template_hash": profile.chat_template_hash,
-    }
-    before = now | record["models"].get(role, {})
-    if before["weight_hash"] not in (None, now["weight_hash"]):
-        raise RunFolderError(
-            f"{store.folder}: the weights of the {role} model ({now['path']}) have changed since the run began; "
-            "start a new run with -o"
-        )
-    kept = {key: record["models"][role][key] for key in KEPT if key in record["models"].get(role, {})}
-    record["models"][role] = now | kept
-
-
-def _record_use(record: dict[str, Any], role: str, model: OpenModel) -> None:
-    """Adds what the model used to what earlier parts of the run did, and its notes to theirs, once each."""
-    known = record["models"].setdefault(role, {})
-    if isinstance(model, MeteredModel) and (used := model.usage()):
-        before = known.get("usage", {})
-        known["usage"] = before | {name: before.get(name, 0) + count for name, count in used.items()}
-    if isinstance(model, NotedModel) and (notes := model.law_notes()):
-        known["notes"] = list(dict.fromkeys([*known.get("notes", []), *notes]))
-
-
-def _record_speed(record: dict[str, Any], task: str, role: str, speed: Speed) -> None:
-    timings = record.setdefault("timings", {}).setdefault("sampling", {}).setdefault(f"{task}/{role}", {})
-    if not speed.samples:
-        return
-    for key, value in (("samples", speed.samples), ("tokens", speed.tokens), ("engine_s", round(speed.engine_s, 2))):
-        timings[key] = timings.get(key, 0) + value
-    if speed.identical:
-        record["notes"].append(
-            f"{role} on {task}: every problem with 8 or more samples has one text for all of them although the "
-            "temperature is above 0; pass@k of such samples says nothing"
-        )
+        rows = None if isinstance(model(), StreamingModel) else model().rows_per_unit(longest)
+        with part.store.lock:
+            kept[part.role] = rows
+    return kept[part.role]
 
 
 def _finish_record(record: dict[str, Any], seconds: float) -> None:

@@ -1,5 +1,5 @@
 """What a sampler may offer beyond the contract that all of them obey: several units at a time, pictures, engines that
-serve several models, and an account of what was used."""
+serve several models or stand beside others, and an account of what was used."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable
 
-from rlvr_harness.contracts import Sampler
+from rlvr_harness.contracts import OpenModel, Sampler
 from rlvr_harness.records import Sample
 from rlvr_harness.requests import ModelRequest, SamplingLaw, WorkUnit
 
@@ -60,6 +60,25 @@ class SharingSampler(Protocol):
         A model that it opens is closed before the next is opened; its engine may stay until a model that needs another
         one is opened. What an engine is does not depend on which models are opened, or when. Everything is freed where
         the context ends.
+        """
+
+
+class EarlyEnd(Protocol):
+    """Tells an engine, in whatever it waits for, that its run ends early."""
+
+    def fileno(self) -> int:
+        """Of a file that becomes readable then; for `multiprocessing.connection.wait` and its like."""
+
+
+@runtime_checkable
+class SideBySideSampler(Protocol):
+    """A `Sampler` whose models can be sampled at the same time, each from a thread of its own."""
+
+    def open_beside(self, request: ModelRequest, ending: EarlyEnd) -> OpenModel:
+        """The model, in processes of its own: threads of one would share an interpreter, and random numbers.
+
+        Its texts are those of the model that `open` gives. Once `ending` is readable, whatever waits for the engine,
+        here or in the model, raises ModelError; `close` frees everything as ever.
         """
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from rlvr_harness.contracts import OpenModel
 from rlvr_harness.demo_models import resolve_path
+from rlvr_harness.device_groups import device_of_each
 from rlvr_harness.errors import RunFolderError, UsageError
 from rlvr_harness.foreign_texts import ForeignText, text_digest
 from rlvr_harness.parts.columns import ENTROPIES, PERPLEXITIES, PartKind
@@ -94,7 +95,7 @@ class Scorers:
             role=role,
             path=self._path(role),
             args={**args, **self.options.model_args},
-            device=self.options.device or spec.device,
+            device=self.options.device or device_of_each(spec.device, list(spec.models))[role],
             batch_size=self.options.batch_size,
             threads=spec.threads or self.record.get("threads"),
             trust_remote_code=spec.trust_remote_code,

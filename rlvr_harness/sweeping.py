@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rlvr_harness.device_groups import is_side_by_side
 from rlvr_harness.errors import RunFolderError, UsageError
 from rlvr_harness.report.overview import study_heading
 from rlvr_harness.report.study import studies
@@ -33,6 +34,8 @@ def wish_of(options: Mapping[str, Any], sources: Sequence[str]) -> SweepWish:
     ):
         if options.get(name):
             raise UsageError(f"sweep: {why}")
+    if is_side_by_side(str(options.get("device") or "")):
+        raise UsageError("sweep: the base is sampled once, then each checkpoint by itself; name --devices without /")
     if not options.get("base"):
         raise UsageError("sweep: --base is required")
     spec = parse_spec({**options, "model": options["base"]}, "sweep")

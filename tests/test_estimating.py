@@ -20,7 +20,7 @@ def fakes(monkeypatch):
 
 
 def lines(task, known=None, roles=("base", "model")):
-    return plan_lines(SimpleNamespace(requests=dict.fromkeys(roles), tasks=[task]), known)
+    return plan_lines(SimpleNamespace(requests=dict.fromkeys(roles), tasks=[task], side_by_side=False), known)
 
 
 def test_a_fixed_plan_is_told_with_its_worst_case(fakes):

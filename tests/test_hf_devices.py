@@ -6,11 +6,13 @@ import subprocess
 import sys
 import warnings
 from collections import deque
+from multiprocessing import Pipe
 
 import pytest
 import torch
 
 from rlvr_harness import ModelError, ModelRequest, SamplingLaw
+from rlvr_hf.memory import rows_that_fit
 from rlvr_hf.sampler import HfSampler, devices_of
 
 LAW = SamplingLaw(temperature=1.0, top_p=1.0, max_gen_toks=12)
@@ -95,6 +97,39 @@ def test_a_model_that_does_not_open_on_a_device_leaves_no_process(tmp_path, tiny
     with pytest.raises(ModelError, match=r"device cpu: .*damaged or cut short"):
         HfSampler().open(ModelRequest("model", str(folder), device="cpu,cpu", threads=1))
     assert set(multiprocessing.active_children()) == before
+
+
+def test_beside_other_models_one_device_too_has_a_process_which_the_end_of_a_run_frees(tiny_model, puzzle, request_for):
+    told, ending = Pipe(duplex=False)
+    request = ModelRequest("model", str(tiny_model), device="cpu", threads=1, batch_size=16, beside=1)
+    opened = HfSampler().open_beside(request, told)
+    try:
+        unit = (request_for(puzzle(0), range(12)),)
+        (worker,) = opened._workers
+        assert worker.process.pid != os.getpid()
+        found, one = opened.sample(unit, LAW), HfSampler().open(request)
+        assert found == one.sample(unit, LAW)
+        assert (opened.facts, opened.rows_per_unit(20)) == (one.facts, 16)
+        ending.close()
+        with pytest.raises(ModelError, match="sampling was ended"):
+            list(opened.sample_units(Units([unit]), {"countdown": LAW}))
+        with pytest.raises(ModelError, match="sampling was ended"):
+            HfSampler().open_beside(request, told)
+    finally:
+        opened.close()
+        told.close()
+    assert worker.process.exitcode is not None
+
+
+def test_the_memory_of_a_cpu_is_shared_among_the_models_on_it(monkeypatch, open_model, tiny_model):
+    model = open_model(tiny_model)._model
+    config = model.config
+    # keys and values of 2 layers x 2 heads x 8 numbers of 4 bytes = 256 bytes a token; 4 numbers of 8 bytes a token id
+    per_row = 10 * 256 + 32 * config.vocab_size
+    monkeypatch.setattr("rlvr_hf.memory.free_bytes", lambda device: 100 * per_row)
+    assert [rows_that_fit(model, 10, beside) for beside in (0, 1, 4)] == [50, 25, 10]
+    monkeypatch.setattr("rlvr_hf.memory.free_bytes", lambda device: 10**6 * per_row)
+    assert rows_that_fit(model, 10, 1) == 1024
 
 
 def test_devices_by_number_are_cuda_devices():

@@ -23,7 +23,7 @@ LAYERS = (
     {"app", "listing", "validation", "doctor", "analysing", "starting_plugins"}
     | {"sweeping", "sweep_work", "sweep_runs", "sweep_analyses"},
     {
-        *{"taking_over"},
+        *{"taking_over", "recording", "side_by_side"},
         *{"running", "pipeline", "judging", "keeping", "topping_up", "estimating", "probing"},
         *{"budgeting", "plugin_sections"},
         *{"assembling", "preparing", "reverifying", "checking", "leaderboard"},
@@ -51,6 +51,7 @@ LAYERS = (
         *{"scheduling", "feeding", "costing"},
         *{"lm_eval_bridge", "lm_eval_likelihoods", "lm_eval_view"},
         *{"demo_models", "progress", "provenance", "engine_args", "fairness"},
+        *{"device_groups"},
         *{"foreign_metric", "foreign_tasks", "local_rows", "local_tokenizer", "sandbox_contracts"},
         *{"checkpoints", "end_tokens", "marks", "executor_contracts", "verifier_workers"},
         *{"sampler_contracts", "pictures", "schemas"},

@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import time
+from multiprocessing import Pipe
 
 import pytest
 
@@ -29,6 +30,16 @@ def test_each_device_has_an_engine_of_its_own():
     assert groups_of(request("cuda:2, cuda:0")) == [Group("cuda", (2,)), Group("cuda", (0,))]
     assert groups_of(request("3")) == [Group("cuda", (3,))]
     assert groups_of(request("cpu,cpu")) == [Group("cpu"), Group("cpu")]
+
+
+def test_beside_other_models_every_engine_has_a_process_that_sees_its_own_devices():
+    def groups(device, **args):
+        return groups_of(ModelRequest("model", "m", args, device=device, beside=1))
+
+    assert [groups("cuda"), groups("0"), groups("cpu")] == [[Group("cuda", (0,))]] * 2 + [[Group("cpu")]]
+    assert groups("2,3", tensor_parallel_size=2) == [Group("cuda", (2, 3))]
+    with pytest.raises(ModelError, match="1 devices make no whole number of engines of 2"):
+        groups("0", tensor_parallel_size=2)
 
 
 def test_an_engine_over_several_gpus_takes_them_in_order():
@@ -204,6 +215,24 @@ def test_a_killed_engine_is_one_error_that_names_its_device(fleet, puzzle, reque
     ) as gone:
         list(stream)
     assert "\n" not in str(gone.value)
+
+
+def test_the_end_of_a_run_wakes_whoever_waits_for_an_engine(puzzle, request_for):
+    told, ending = Pipe(duplex=False)
+    requests = [ModelRequest("model", "m", device="7,8", beside=1)]
+    made = Fleet(requests, groups_of(requests[0]), FakeHost, told)
+    opened = made.open(requests[0])
+    stuck = request_for(type(puzzle(0))("t", "stuck", "", ""), range(8))
+    stream = opened.stream(ClosedWork([request_for(puzzle(0), (0,)), stuck]), LAW)
+    next(stream)
+    ending.close()
+    with pytest.raises(ModelError, match=r"^sampling was ended$"):
+        list(stream)
+    for worker in made._workers:
+        worker.process.kill()  # it would be waited for: the fake never ends
+    opened.close()
+    made.end()
+    told.close()
 
 
 def test_engines_end_with_the_fleet(fleet):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +13,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from rlvr_harness import (
+    EarlyEnd,
     HarnessError,
     ModelError,
     ModelFacts,
@@ -36,6 +39,7 @@ class _Worker:
     device: str
     process: Any
     pipe: Connection
+    ending: EarlyEnd | None = None
 
     def tell(self, *question: Any) -> None:
         """Sends a question. Raises ModelError when the process is gone."""
@@ -45,7 +49,9 @@ class _Worker:
             raise self._gone() from error
 
     def answer(self) -> Any:
-        """The answer to the question sent. Raises ModelError when the process failed or is gone."""
+        """The answer to the question sent. Raises ModelError when the process failed or is gone, or at an early end."""
+        if self.ending is not None and self.ending.fileno() in wait([self.pipe, self.ending.fileno()]):
+            raise ModelError(f"device {self.device}: sampling was ended")
         try:
             failed, answer = self.pipe.recv()
         except (EOFError, OSError) as error:
@@ -75,14 +81,17 @@ class Fleet:
 
     facts: ModelFacts
 
-    def __init__(self, request: ModelRequest, devices: Sequence[str], opening: Opening) -> None:
+    def __init__(
+        self, request: ModelRequest, devices: Sequence[str], opening: Opening, ending: EarlyEnd | None = None
+    ) -> None:
         """Opens the model on all devices side by side; `opening` opens it on one, in that device's process."""
+        self._ending = ending
         self._asked, self._shared = request.batch_size, max(map(list(devices).count, devices))
         self._workers: list[_Worker] = []
         facts: list[ModelFacts] = []
         try:
             for device in devices:
-                self._workers.append(_start(replace(request, device=device), device, opening))
+                self._workers.append(_start(replace(request, device=device), device, opening, ending))
             facts = [worker.answer() for worker in self._workers]
         finally:
             if not facts:
@@ -113,7 +122,10 @@ class Fleet:
                 busy.append(worker)
             if not busy:
                 return
-            ready = wait([worker.pipe for worker in busy], LOOK_S if idle else None)
+            ended = [] if self._ending is None else [self._ending.fileno()]
+            ready = wait([*(worker.pipe for worker in busy), *ended], LOOK_S if idle else None)
+            if any(file in ended for file in ready):
+                raise ModelError("sampling was ended")
             for worker in [worker for worker in busy if worker.pipe in ready]:
                 busy.remove(worker)
                 samples: list[Sample] = worker.answer()
@@ -127,18 +139,19 @@ class Fleet:
         self._workers = []
 
 
-def _start(request: ModelRequest, device: str, opening: Opening) -> _Worker:
+def _start(request: ModelRequest, device: str, opening: Opening, ending: EarlyEnd | None) -> _Worker:
     # A forked process would inherit torch's threads and CUDA context, neither of which survives a fork.
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, request, opening), name=f"hf-{device}", daemon=True)
     process.start()
     theirs.close()
-    return _Worker(device, process, ours)
+    return _Worker(device, process, ours, ending)
 
 
 def _serve(pipe: Connection, request: ModelRequest, opening: Opening) -> None:
     """The loop of a worker process; ends when the other side closes the pipe, or is gone."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     # Ctrl-C reaches all processes of a terminal; the main one ends this one when it has put things in order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     model: Any = None
@@ -161,3 +174,11 @@ def _serve(pipe: Connection, request: ModelRequest, opening: Opening) -> None:
             question = pipe.recv()
         except (EOFError, OSError):
             return
+
+
+def _end_with_parent() -> None:
+    """Frees the device at once where the main process is killed, however long the unit under way would take."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -84,13 +84,17 @@ def release_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def rows_that_fit(model: Any, tokens_per_row: int) -> int:
-    """Samples of that many tokens that half of the free memory holds, at most 1024 on a CPU, 512 on a GPU."""
+def rows_that_fit(model: Any, tokens_per_row: int, beside: int = 0) -> int:
+    """Samples of that many tokens that half of the free memory holds, at most 1024 on a CPU, 512 on a GPU.
+
+    A CPU's memory is shared with so many models `beside` this one; a GPU has only one of them.
+    """
     text = model.config.get_text_config()
     per_row = tokens_per_row * _cache_bytes_per_token(text, model.dtype.itemsize)
     per_row += 4 * 8 * int(text.vocab_size)
-    rows = int(free_bytes(model.device) * MEMORY_SHARE / per_row)
-    return max(1, min(MAX_ROWS_CPU if model.device.type == "cpu" else MAX_ROWS_GPU, rows))
+    on_cpu = model.device.type == "cpu"
+    rows = int(free_bytes(model.device) * MEMORY_SHARE / per_row / (1 + beside if on_cpu else 1))
+    return max(1, min(MAX_ROWS_CPU if on_cpu else MAX_ROWS_GPU, rows))
 
 
 def _cache_bytes_per_token(text: Any, itemsize: int) -> int:

@@ -74,7 +74,7 @@ class HfModel(Teaching):
         """The asked-for batch size, else what half of the free memory holds, at most 1024 on a CPU, 512 on a GPU."""
         if self._request.batch_size:
             return self._request.batch_size
-        return rows_that_fit(self._model, tokens_per_row)
+        return rows_that_fit(self._model, tokens_per_row, self._request.beside)
 
     def sample(self, work: WorkUnit, law: SamplingLaw) -> list[Sample]:
         """One `generate` call for the unit, or several where its rows do not fit in memory together.

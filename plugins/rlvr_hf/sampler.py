@@ -7,6 +7,7 @@ import logging
 
 from rlvr_harness import (
     CheckpointProfile,
+    EarlyEnd,
     ModelError,
     ModelRequest,
     PictureCheckpoint,
@@ -36,12 +37,14 @@ class HfSampler:
 
     def open(self, request: ModelRequest) -> HfModel | Fleet:
         """The model, opened by lm-eval's `hf`; with several devices one for each."""
-        devices = devices_of(request.device)
-        for device in devices:
-            _check_device(device, request.device)
+        devices = _checked_devices(request.device)
         if len(devices) > 1:
             return Fleet(request, devices, open_here)
         return open_here(dataclasses.replace(request, device=devices[0]))
+
+    def open_beside(self, request: ModelRequest, ending: EarlyEnd) -> Fleet:
+        """The model in processes of its own, also with one device; see `SideBySideSampler`."""
+        return Fleet(request, _checked_devices(request.device), open_here, ending)
 
 
 def devices_of(asked: str | None) -> list[str]:
@@ -80,6 +83,13 @@ def open_here(request: ModelRequest) -> HfModel:
         raise ModelError(
             f"model '{request.path}': its weights are damaged or cut short: {first_line(error)}"
         ) from error
+
+
+def _checked_devices(asked: str | None) -> list[str]:
+    devices = devices_of(asked)
+    for device in devices:
+        _check_device(device, asked)
+    return devices
 
 
 def _check_device(device: str, asked: str | None) -> None:

@@ -42,13 +42,16 @@ class Group:
 def groups_of(request: ModelRequest) -> list[Group]:
     """A group for each engine; none where one engine in this process takes the first devices that it sees.
 
-    "0,1" -> cuda:0, cuda:1; "cpu,cpu" -> two engines on the CPU; "cuda", "cuda:0" and "cpu" -> none.
+    "0,1" -> cuda:0, cuda:1; "cpu,cpu" -> two engines on the CPU; "cuda", "cuda:0" and "cpu" -> none, but beside other
+    models cuda:0, cuda:0 and cpu.
     """
     named = [name.strip() for name in (request.device or "").split(",") if name.strip()]
     if request.device is not None and not named:
         raise ModelError(f"--devices {request.device!r} names no device; give 0,1 for GPUs, or leave it out")
     parted = [("cuda", name) if name.isdecimal() else name.partition(":")[::2] for name in named]
-    if len(parted) < 2 and (not parted or parted[0][1] in ("", "0")):
+    if parted == [("cuda", "")] and request.beside:
+        parted = [("cuda", "0")]
+    if not request.beside and len(parted) < 2 and (not parted or parted[0][1] in ("", "0")):
         return []
     kinds = {kind for kind, _ in parted}
     if len(kinds) > 1:

@@ -11,7 +11,17 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol
 
-from rlvr_harness import ModelError, ModelFacts, ModelRequest, Sample, SamplingLaw, StreamingModel, WorkSource, WorkUnit
+from rlvr_harness import (
+    EarlyEnd,
+    ModelError,
+    ModelFacts,
+    ModelRequest,
+    Sample,
+    SamplingLaw,
+    StreamingModel,
+    WorkSource,
+    WorkUnit,
+)
 from rlvr_vllm.devices import Group
 from rlvr_vllm.serving import Answer, Ask, end_tree, serve
 from rlvr_vllm.streaming import sampled
@@ -46,6 +56,7 @@ class Worker:
     room: int = 0
     under_way: int = 0
     streaming: bool = False
+    ending: EarlyEnd | None = None
 
     def tell(self, ask: Ask, *content: Any) -> None:
         """Sends a question; what is left of an earlier stream is dropped first. Raises ModelError."""
@@ -58,7 +69,9 @@ class Worker:
         self.streaming = self.streaming or ask is Ask.STREAM
 
     def answer(self) -> tuple[Answer, Any]:
-        """What it says next. Raises ModelError where it failed or is gone."""
+        """What it says next. Raises ModelError where it failed or is gone, or the run ends early."""
+        if self.ending is not None and self.ending.fileno() in wait([self.pipe, self.ending.fileno()]):
+            raise ModelError(f"device {self.devices}: sampling was ended")
         try:
             kind, content = self.pipe.recv()
         except (EOFError, OSError) as error:
@@ -93,7 +106,13 @@ class Worker:
 class Fleet:
     """Engines on groups of devices, for the models of one run."""
 
-    def __init__(self, requests: Sequence[ModelRequest], groups: Sequence[Group], hosting: Hosting) -> None:
+    def __init__(
+        self,
+        requests: Sequence[ModelRequest],
+        groups: Sequence[Group],
+        hosting: Hosting,
+        ending: EarlyEnd | None = None,
+    ) -> None:
         """Starts a process for each group; engines start with the first model."""
         visible = [group.visible(os.environ) for group in groups]
         # A forked process would inherit CUDA and threads, and vLLM would find its devices chosen already.
@@ -108,7 +127,7 @@ class Fleet:
             process = context.Process(target=serve, args=(theirs, shown, asked, hosting))
             process.start()
             theirs.close()
-            self._workers.append(Worker(group.name, process, ours))
+            self._workers.append(Worker(group.name, process, ours, ending=ending))
 
     def open(self, request: ModelRequest) -> FleetModel:
         """The model, opened by all engines side by side. Raises ModelError naming the device of one that cannot."""
@@ -199,7 +218,11 @@ class FleetModel:
 
     def _finished(self) -> Iterator[list[Sample]]:
         freest = self._freest()
-        ready = wait([worker.pipe for worker in self._workers], LOOK_S if freest.under_way < freest.room else None)
+        ended = [] if freest.ending is None else [freest.ending.fileno()]
+        patience = LOOK_S if freest.under_way < freest.room else None
+        ready = wait([*(worker.pipe for worker in self._workers), *ended], patience)
+        if any(file in ended for file in ready):
+            raise ModelError("sampling was ended")
         for worker in [worker for worker in self._workers if worker.pipe in ready]:
             _, samples = worker.answer()
             worker.under_way -= len(samples)

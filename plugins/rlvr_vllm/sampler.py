@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from rlvr_harness import CheckpointProfile, ModelRequest, Sampler, StreamingModel
+from rlvr_harness import CheckpointProfile, EarlyEnd, ModelRequest, Sampler, StreamingModel
 from rlvr_vllm.profile import profile_of
 from rlvr_vllm.sharing import RunSampler
 
@@ -23,6 +23,10 @@ class VllmSampler:
     def open(self, request: ModelRequest) -> StreamingModel:
         """The model, loaded; its engine ends when it is closed."""
         return RunSampler([request], keeps=False).open(request)
+
+    def open_beside(self, request: ModelRequest, ending: EarlyEnd) -> StreamingModel:
+        """The model in processes of its own, which see its devices alone; see `SideBySideSampler`."""
+        return RunSampler([request], keeps=False, ending=ending).open(request)
 
     @contextmanager
     def sharing(self, requests: Sequence[ModelRequest]) -> Iterator[Sampler]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlvr_harness import CheckpointProfile, ModelError, ModelFacts, ModelRequest, end_ids, weight_hash
+from rlvr_harness import CheckpointProfile, EarlyEnd, ModelError, ModelFacts, ModelRequest, end_ids, weight_hash
 from rlvr_vllm.adapters import adapter_rank, combined_hash
 from rlvr_vllm.devices import Group, groups_of
 from rlvr_vllm.engine import import_vllm, shut_down, start
@@ -89,9 +89,9 @@ class RunSampler:
     name = "vllm"
     description = "vLLM for the models of one run"
 
-    def __init__(self, requests: Sequence[ModelRequest], keeps: bool = True) -> None:
+    def __init__(self, requests: Sequence[ModelRequest], keeps: bool = True, ending: EarlyEnd | None = None) -> None:
         """`requests`: all models of the run. Without `keeps` the engines end where a model is closed."""
-        self._requests, self._keeps = list(requests), keeps
+        self._requests, self._keeps, self._ending = list(requests), keeps, ending
         self._groups: list[Group] = []
         self._host: Fleet | Engines | None = None
 
@@ -106,7 +106,7 @@ class RunSampler:
             self.end()
             alike = [each for each in self._requests if groups_of(each) == groups]
             self._groups = groups
-            self._host = Fleet(alike, groups, Engines) if groups else Engines(alike)
+            self._host = Fleet(alike, groups, Engines, self._ending) if groups else Engines(alike)
         try:
             model = self._host.open(request)
         except ModelError:

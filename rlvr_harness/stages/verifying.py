@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -27,6 +28,7 @@ _WAITING_PER_WORKER = 64  # queued calls before `submit` blocks: keeps the worke
 _GLANCE_S = 0.1  # how soon a blocking call notices that the pool is abandoned
 
 Key = bytes
+NO_LOCK: AbstractContextManager[object] = contextlib.nullcontext()
 
 
 @dataclass(slots=True)
@@ -48,8 +50,18 @@ class VerifierPool:
     (sampler_error). Verdicts come in any order; their content does not depend on it.
     """
 
-    def __init__(self, verifier: Verifier, workers: int = 1, source: WorkerSource | None = None) -> None:
-        """`workers` processes, started with the first call that needs one; of `source`, else on this machine."""
+    def __init__(
+        self,
+        verifier: Verifier,
+        workers: int = 1,
+        source: WorkerSource | None = None,
+        here: AbstractContextManager[object] = NO_LOCK,
+    ) -> None:
+        """`workers` processes, started with the first call that needs one; of `source`, else on this machine.
+
+        `here` is held while the verifier is called in this process: another pool's thread may call it too.
+        """
+        self._here = here
         self._verifier = verifier
         self._workers = workers
         self._source = source or self._local
@@ -151,14 +163,16 @@ class VerifierPool:
 
     def _take(self, problem: Problem, sample: Sample) -> Key | None:
         """Settles the sample if that needs no worker; else the key of the call to start, None if it is under way."""
-        key = _digest(problem, self._verifier.verdict_key(problem, sample))
+        with self._here:
+            key = _digest(problem, self._verifier.verdict_key(problem, sample))
         if key in self._jobs:
             self._jobs[key].indices.append(sample.index)
             return None
         if key not in self._known:
             started = time.perf_counter()
             inline = self._verifier.limits is None
-            verdict = (self._verifier.verify if inline else self._verifier.quick)(problem, sample)
+            with self._here:
+                verdict = (self._verifier.verify if inline else self._verifier.quick)(problem, sample)
             if verdict is None and not inline:
                 self._jobs[key] = _Job(problem, sample, [sample.index])
                 return key
