@@ -57,7 +57,9 @@ def requests(folder: Path, draws: random.Random) -> dict[str, Callable[[], str]]
         "a problem": lambda: address("/problem", **one()),
         "a problem, filtered": lambda: address("/problem", **one(), **draws.choice(FILTERS)),
         "a problem, text of samples": lambda: address("/problem", **one(), q="boxed{1"),
-        "a sample": lambda: address("/sample", **one(), model=draws.choice(models), index=draws.randrange(500)),
+        "a sample": lambda: address(
+            "/sample", **one(), model=draws.choice(models), index=draws.randrange(16)
+        ),  # of any plan
         "samples of a task, filtered": lambda: address(
             "/samples", model=draws.choice(models), **draws.choice(FILTERS[:2])
         ),
