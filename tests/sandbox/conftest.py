@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 
 from rlvr_sandbox.box import Isolation
-from rlvr_sandbox.jail import tagged
+from rlvr_sandbox.jail import given, tagged
 from rlvr_sandbox.records import CodeTask, Exit, Style
 from rlvr_sandbox.records import TestRun as Run
 
-CAPS = tagged.Caps(1 << 20)
 
 
 def run_here(box, job, accept):
@@ -18,7 +17,7 @@ def run_here(box, job, accept):
     exec(job.program, names)
     for index, data in enumerate(job.inputs):
         try:
-            run = Run(Exit.RETURNED, tagged.encode(names[job.entry](*tagged.decode(data, CAPS)), 1 << 20))
+            run = Run(Exit.RETURNED, tagged.encode(names[job.entry](*given.decode(data)), 1 << 20))
         except Exception as error:  # noqa: BLE001  (the program is a plugin)
             run = Run(Exit.RAISED, detail=type(error).__name__)
         if not accept(index, run) or run.exit is not Exit.RETURNED:

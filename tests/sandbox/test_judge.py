@@ -7,7 +7,7 @@ import pytest
 
 from rlvr_sandbox.cache import Cache
 from rlvr_sandbox.errors import SandboxUnavailable, TaskInvalid
-from rlvr_sandbox.jail import tagged
+from rlvr_sandbox.jail import given, tagged
 from rlvr_sandbox.judge import Judge
 from rlvr_sandbox.records import CodeTask, Exit, Ruling, Style
 from rlvr_sandbox.records import TestRun as Run
@@ -171,7 +171,7 @@ def test_a_box_that_says_right_to_everything_is_found_out_by_its_canaries(fake, 
         if box is not backend.boxes[0]:
             here(box, job, accept)
             return
-        value = tagged.decode(job.inputs[0], tagged.Caps(99))[0]
+        value = given.decode(job.inputs[0])[0]
         accept(0, returned(value + 1))  # right for both canaries and for WRONG, whatever the program says
 
     one = replace(twice, inputs=[[1]], expected=[2])

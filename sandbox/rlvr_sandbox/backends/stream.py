@@ -7,13 +7,13 @@ import os
 import select
 import struct
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from rlvr_sandbox.box import Accept
 from rlvr_sandbox.errors import SandboxUnavailable
-from rlvr_sandbox.jail import given, wire
+from rlvr_sandbox.jail import wire
 from rlvr_sandbox.records import Exit, Job, Limits, Style, TestRun
 
 _SLACK_S = 60.0  # past all deadlines of the job itself: the zygote must be stuck
@@ -123,7 +123,6 @@ class StreamBox:
         self._alive, self._jobs = True, 0
         self._told: tuple[object, ...] = ()
         self._about = b""
-        self._inputs: tuple[Sequence[bytes], list[bytes]] = (), []
         try:
             self._stream.send(wire.frame(b"C", json.dumps(settings).encode()), _HELLO_S)
             self.hello = Hello(**json.loads(self._stream.receive(_HELLO_S).body))
@@ -153,7 +152,7 @@ class StreamBox:
             return
         self.worker.limit(job.limits)
         if job.style is Style.FUNCTION:
-            body = [job.prelude, job.program, (job.entry or "").encode(), *self._quick(job.inputs)]
+            body = [job.prelude, job.program, (job.entry or "").encode(), *job.inputs]
             self._round(job, range(len(job.inputs)), body, accept)
             return
         spent_s = slept_s = 0.0
@@ -213,12 +212,6 @@ class StreamBox:
             self._told, self._about = told, self._described(job, tests, left_s)
         header = wire.frame(b"J", self._number() + self._about)
         return header + wire.frame(b"B", wire.pack_parts(body))
-
-    def _quick(self, inputs: Sequence[bytes]) -> list[bytes]:
-        """As the child reads them fastest; those of the task before are kept."""
-        if inputs is not self._inputs[0]:
-            self._inputs = inputs, [given.quick(data) for data in inputs]
-        return self._inputs[1]
 
     @staticmethod
     def _described(job: Job, tests: range, left_s: float | None) -> bytes:
