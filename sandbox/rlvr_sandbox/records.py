@@ -61,7 +61,10 @@ class CodeTask:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a box is given: everything about a program but the answers. `inputs`: as `jail.given` reads them (function) or raw (stdin)."""
+    """What a box is given: everything about a program but the answers.
+
+    `inputs`: as `jail.given` reads them (function) or raw (stdin).
+    """
 
     program: bytes
     style: Style

@@ -10,7 +10,6 @@ from rlvr_sandbox.records import CodeTask, Exit, Style
 from rlvr_sandbox.records import TestRun as Run
 
 
-
 def run_here(box, job, accept):
     """What a good box does, for function programs that can be trusted."""
     names = {}
